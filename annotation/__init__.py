@@ -1,0 +1,1 @@
+"""People: ratings and pair choices, and what they add up to."""

@@ -1,0 +1,1 @@
+"""Rankers. One method, one file; each can fit, score, save and load."""

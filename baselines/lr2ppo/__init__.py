@@ -1,0 +1,1 @@
+"""LR²PPO (Guo et al., ECCV 2024): the reference trainer."""

@@ -1,0 +1,3 @@
+"""Build label relevance ranking datasets from films: footage in, tables out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,199 @@
+"""`lrmovienet <verb>`: one command an arrow of the data's way, opened only when it is asked for."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lrmovienet import __version__
+from lrmovienet.errors import UserError
+
+
+class Verb(NamedTuple):
+    """A command: the module that holds its config and function, and what it does in a line."""
+
+    module: str
+    config: str
+    help: str
+
+
+VERBS = {
+    "synth": Verb("lrmovienet.synthetic", "SynthConfig", "generate a corpus with known relevance"),
+    "ingest": Verb("lrmovienet.ingest", "IngestConfig", "films or a MovieNet tree -> clips"),
+    "tag": Verb("lrmovienet.tagging", "TagConfig", "clips -> image_labels, from the keyframes"),
+    "extract": Verb(
+        "lrmovienet.text", "ExtractConfig", "clips -> text_labels: events and entities"
+    ),
+    "merge": Verb("lrmovienet.candidates", "MergeConfig", "image and text labels -> candidates"),
+    "show": Verb("lrmovienet.cards", "ShowConfig", "clips as pictures with their labels"),
+    "aggregate": Verb(
+        "annotation.aggregate", "AggregateConfig", "ratings, pairs -> relevance, preferences"
+    ),
+    "split": Verb("lrmovienet.splits", "SplitConfig", "relevance, preferences -> records, pairs"),
+    "encode": Verb("lrmovienet.encode", "EncodeConfig", "records -> a feature store"),
+    "train": Verb("baselines.train", "TrainConfig", "records, features -> a ranker"),
+    "predict": Verb("baselines.predict", "PredictConfig", "a ranker -> predictions"),
+    "score": Verb("lrmovienet.score", "ScoreConfig", "predictions against gold -> NDCG@k"),
+    "status": Verb(
+        "lrmovienet.status", "StatusConfig", "what a workspace holds, and what was dropped"
+    ),
+}
+"""In the order in which the data flows."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0, or 2 for a wrong input, or 130 when interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if not argv or argv[0] not in VERBS:
+        return _no_verb(argv)
+    verb = argv.pop(0)
+    try:
+        return _run(verb, argv)
+    except UserError as error:
+        return _fail(verb, str(error))
+    except ModuleNotFoundError as error:
+        return _fail(verb, _what_to_install(error))
+    except MemoryError:
+        return _fail(verb, "memory ran out. Use smaller batches or fewer --processes.")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(
+            verb,
+            f"{where}{error.strerror}. Finished tables are as they were; put it right and run the "
+            "same command again: it goes on where it stopped.",
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write(f"lrmovienet {verb}: interrupted; run the same command to go on.\n")
+        return 130
+
+
+def _run(verb: str, argv: list[str]) -> int:
+    module = importlib.import_module(VERBS[verb].module)
+    module.run(parse(verb, getattr(module, VERBS[verb].config), argv))
+    return 0
+
+
+def parse(verb: str, config_class: type, argv: list[str]) -> Any:
+    """Options of a verb -> its frozen config. Every option is one field of the dataclass.
+
+    ``--config FILE.yaml`` holds one section a verb (``tag: {shard: 8}``), so that one file can
+    describe a whole dataset; options given beside it win.
+
+    Raises:
+        UserError: the file is missing, not YAML, or has a section that is no verb.
+        SystemExit: 2 for a wrong option, 0 after ``--help`` or ``--print_config``.
+    """
+    import jsonargparse
+
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=f"lrmovienet {verb}", description=VERBS[verb].help, exit_on_error=True
+    )
+    parser.add_argument(
+        "--config", action="config", help=f"YAML file; its section {verb!r} sets the options below"
+    )
+    parser.add_class_arguments(config_class, as_group=False)
+    flags = {f.name for f in fields(config_class) if f.type is bool or f.type == "bool"}
+    given = parser.parse_args(_normalise(argv, flags, verb))
+    return config_class(**{f.name: given[f.name] for f in fields(config_class)})
+
+
+def _normalise(argv: list[str], flags: set[str], verb: str) -> list[str]:
+    """Dashes as underscores, bare flags as ``=true``, a config file as this verb's section."""
+    result: list[str] = []
+    words = iter(range(len(argv)))
+    for i in words:
+        word = argv[i]
+        if not word.startswith("--"):
+            result.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        following = argv[i + 1] if i + 1 < len(argv) else None
+        if name == "config":
+            if not equals:
+                if following is None:
+                    raise UserError("--config needs a file.")
+                value = argv[next(words)]
+            result.append(f"--config={_section(Path(value), verb)}")
+        elif name in flags and not equals and following not in ("true", "false"):
+            result.append(f"--{name}=true")
+        else:
+            result.append(f"--{name}{equals}{value}")
+    return result
+
+
+def _section(path: Path, verb: str) -> str:
+    """One verb's part of a config file, as JSON (which is YAML)."""
+    import json
+
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such config file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable YAML file: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected one section a verb, such as `tag: {{shard: 8}}`.")
+    unknown = [str(name) for name in content if name not in VERBS]
+    if unknown:
+        raise UserError(
+            f"{path}: unknown section {', '.join(unknown)}; sections are verbs: {', '.join(VERBS)}."
+        )
+    return json.dumps(content.get(verb) or {})
+
+
+def _no_verb(argv: list[str]) -> int:
+    width = max(map(len, VERBS))
+    listed = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="lrmovienet",
+        usage="lrmovienet VERB --workspace DIR [--config FILE.yaml] [options]",
+        description="Films in, a label relevance ranking benchmark out.",
+        epilog=f"verbs, in the order in which the data flows:\n{listed}\n\n"
+        "`lrmovienet VERB --help` lists a verb's options; `--print_config` prints what would run.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lrmovienet {__version__}")
+    if argv and not argv[0].startswith("-"):
+        import difflib
+
+        close = difflib.get_close_matches(argv[0], VERBS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return _fail("", f"no verb {argv[0]!r}.{hint} Verbs: {', '.join(VERBS)}.")
+    parser.parse_args(argv or ["--help"])
+    return 2
+
+
+def _what_to_install(error: ModuleNotFoundError) -> str:
+    """A missing package -> the command that installs it; a missing module of ours is a bug."""
+    name = (error.name or "").split(".")[0]
+    if name in ("", "lrmovienet", "annotation", "baselines", "eval"):
+        raise error
+    return f"needs the package {name!r}, which is not installed. Install: pip install -e '.[demo]'"
+
+
+def _fail(verb: str, message: str) -> int:
+    sys.stderr.write(f"lrmovienet {verb}: error: ".replace(" :", ":") + message + "\n")
+    return 2
+
+
+def entry() -> None:
+    """The console script: leave quietly when the reader of our output has gone (``| head``)."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,392 @@
+"""The tables as Arrow schemas, and a check that says which rows are wrong and why.
+
+A table is a list of columns, a key that is unique, and for each column what its values must be.
+Grades are integers: 2 high, 1 medium, 0 low. Labels are in `eval.labels.normal_form`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eval.labels import normal_form
+from lrmovienet.errors import UserError, shorten
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes meaning, name or type. Written into every manifest and part."""
+
+GRADES = {"high": 2, "medium": 1, "low": 0}
+MAX_LABEL_LENGTH = 200
+SPLITS = ("source_train", "target_pairs", "target_dev", "target_test")
+DOMAINS = ("source", "target")
+PAIR_PERCENTS = (5, 10, 20, 40)
+"""Shares of target pairs that are annotated (paper, Table 3); 5 lies within 10 and so on."""
+
+Check = Callable[[pa.Array], pa.Array]
+"""A vectorised test: a column's values in, one boolean a row out."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, whether it may be empty, and what its values must be, in words."""
+
+    name: str
+    type: pa.DataType
+    expected: str
+    ok: Check | None = None
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the contract: its columns and the columns that together are unique."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    schema: pa.Schema = field(init=False)
+
+    def __post_init__(self) -> None:
+        fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns]
+        object.__setattr__(self, "schema", pa.schema(fields))
+
+    def empty(self) -> pa.Table:
+        """The table without rows."""
+        return self.schema.empty_table()
+
+
+def _is_id(values: pa.Array) -> pa.Array:
+    return pc.match_substring_regex(values, r"^[^\s/\\]+$")
+
+
+def _is_normal_label(values: pa.Array) -> pa.Array:
+    return pa.array([0 < len(v) <= MAX_LABEL_LENGTH and v == normal_form(v) for v in _py(values)])
+
+
+def _one_of(*allowed: object) -> Check:
+    return lambda values: pc.is_in(values, value_set=pa.array(allowed, type=values.type))
+
+
+def _at_least(low: float) -> Check:
+    return lambda values: pc.and_(pc.is_finite(values), pc.greater_equal(values, low))
+
+
+def _between(low: float, high: float) -> Check:
+    return lambda values: pc.and_(_at_least(low)(values), pc.less_equal(values, high))
+
+
+def _not_blank(values: pa.Array) -> pa.Array:
+    return pc.match_substring_regex(values, r"\S")
+
+
+def _is_range(values: pa.Array) -> pa.Array:
+    return pa.array([len(v) == 2 and 0 <= v[0] <= v[1] for v in _py(values)])
+
+
+def _not_empty(values: pa.Array) -> pa.Array:
+    return pc.greater(pc.list_value_length(values), 0)
+
+
+def _py(values: pa.Array) -> list[Any]:
+    return list(values.to_pylist())
+
+
+KEYFRAME = pa.struct([pa.field("ref", pa.string()), pa.field("sha256", pa.string())])
+"""A frame as a reference into the film's tar or folder, and the sha256 of its JPEG bytes."""
+
+SOURCE = pa.struct(
+    [
+        pa.field("kind", pa.string()),  # image, event or entity
+        pa.field("model", pa.string()),
+        pa.field("score", pa.float32()),  # null where the model gives none
+    ]
+)
+
+_clip_id = Column("clip_id", pa.string(), "an id without spaces or slashes", _is_id)
+_label = Column(
+    "label",
+    pa.string(),
+    f"a label of 1 to {MAX_LABEL_LENGTH} characters, lower-case, single-spaced, NFC",
+    _is_normal_label,
+)
+_grade = Column("grade", pa.int8(), "0 (low), 1 (medium) or 2 (high)", _one_of(0, 1, 2))
+_annotator = Column("annotator", pa.string(), "an annotator's name", _not_blank)
+_lead_time = Column("lead_time_s", pa.float32(), "seconds, 0 or more", _at_least(0), nullable=True)
+_created = Column("created_at", pa.string(), "an ISO 8601 time", _not_blank, nullable=True)
+
+
+def _label_column(name: str) -> Column:
+    return Column(name, _label.type, _label.expected, _label.ok)
+
+
+CLIPS = Table(
+    "clips",
+    ("clip_id",),
+    (
+        _clip_id,
+        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("title", pa.string(), "a title", nullable=True),
+        Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
+        Column("description", pa.string(), "a scene description that is not blank", _not_blank),
+        Column("shot", pa.list_(pa.int32()), "first and last shot, 0 <= first <= last", _is_range),
+        Column("frame", pa.list_(pa.int64()), "first and last frame, first <= last", _is_range),
+        Column("start_s", pa.float64(), "seconds, 0 or more", _at_least(0), nullable=True),
+        Column("end_s", pa.float64(), "seconds, 0 or more", _at_least(0), nullable=True),
+        Column("keyframes", pa.list_(KEYFRAME), "at least one keyframe", _not_empty),
+    ),
+)
+
+IMAGE_LABELS = Table(
+    "image_labels",
+    ("clip_id", "label"),
+    (
+        _clip_id,
+        _label,
+        Column("score", pa.float32(), "a probability between 0 and 1", _between(0, 1)),
+        Column("frames_hit", pa.int32(), "a number of frames, 1 or more", _at_least(1)),
+        Column("tagger", pa.string(), "the tagger's name", _not_blank),
+    ),
+)
+
+TEXT_LABELS = Table(
+    "text_labels",
+    ("clip_id", "label", "kind"),
+    (
+        _clip_id,
+        _label,
+        Column("kind", pa.string(), "event or entity", _one_of("event", "entity")),
+        Column("generator", pa.string(), "the language model's name", _not_blank),
+        Column("prompt_version", pa.string(), "the prompt's version", _not_blank),
+        Column("rank", pa.int32(), "the position in the answer, from 0", _at_least(0)),
+    ),
+)
+
+CANDIDATES = Table(
+    "candidates",
+    ("clip_id", "label"),
+    (
+        _clip_id,
+        _label,
+        Column("position", pa.int32(), "the place among the clip's labels, from 0", _at_least(0)),
+        Column("sources", pa.list_(SOURCE), "at least one source", _not_empty),
+    ),
+)
+
+DROPPED = Table(
+    "dropped",
+    (),  # one label can be dropped twice, for two reasons
+    (
+        Column("clip_id", pa.string(), "the clip (or film) concerned", _not_blank),
+        Column("label", pa.string(), "the label, or nothing for a whole clip", nullable=True),
+        Column("stage", pa.string(), "the table being built", _not_blank),
+        Column("reason", pa.string(), "why it was dropped", _not_blank),
+    ),
+)
+
+RATINGS = Table(
+    "ratings",
+    ("clip_id", "label", "annotator"),
+    (
+        _clip_id,
+        _label,
+        _annotator,
+        _grade,
+        _lead_time,
+        _created,
+        Column("guidelines_version", pa.string(), "the guidelines' version", _not_blank),
+        Column("project", pa.string(), "the annotation project", _not_blank),
+    ),
+)
+
+PAIR_RATINGS = Table(
+    "pair_ratings",
+    ("clip_id", "label_a", "label_b", "annotator"),
+    (
+        _clip_id,
+        _label_column("label_a"),
+        _label_column("label_b"),
+        _annotator,
+        Column("choice", pa.string(), "a, b, tie or skip", _one_of("a", "b", "tie", "skip")),
+        _lead_time,
+        _created,
+    ),
+)
+
+RELEVANCE = Table(
+    "relevance",
+    ("clip_id", "label"),
+    (
+        _clip_id,
+        _label,
+        _grade,
+        Column("n_ratings", pa.int32(), "a number of ratings, 1 or more", _at_least(1)),
+        Column("spread", pa.int8(), "highest minus lowest grade, 0 to 2", _one_of(0, 1, 2)),
+        Column("method", pa.string(), "how ratings became one grade", _not_blank),
+    ),
+)
+
+PREFERENCES = Table(
+    "preferences",
+    ("clip_id", "better", "worse"),
+    (
+        _clip_id,
+        _label_column("better"),
+        _label_column("worse"),
+        Column("n", pa.int32(), "a number of choices, 1 or more", _at_least(1)),
+        Column("agreement", pa.float32(), "the share that agrees, 0.5 to 1", _between(0.5, 1)),
+    ),
+)
+
+RECORDS = Table(
+    "records",
+    ("clip_id", "domain", "label"),
+    (
+        _clip_id,
+        Column("domain", pa.string(), "source or target", _one_of(*DOMAINS)),
+        Column("split", pa.string(), ", ".join(SPLITS), _one_of(*SPLITS)),
+        Column("position", pa.int32(), "the label's place in the record, from 0", _at_least(0)),
+        _label,
+        Column(
+            "grade",
+            pa.int8(),
+            "0, 1 or 2; nothing in target_pairs, where only pairs are known",
+            _one_of(0, 1, 2),
+            nullable=True,
+        ),
+        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
+        Column("source", pa.string(), "where the label came from: image, event, entity"),
+    ),
+)
+"""One row a label of a record. A record is one clip seen in one domain; this is also gold."""
+
+PAIRS = Table(
+    "pairs",
+    ("clip_id", "better", "worse"),
+    (
+        _clip_id,
+        _label_column("better"),
+        _label_column("worse"),
+        Column(
+            "percent",
+            pa.int8(),
+            "the smallest nested subset that holds the pair: 5, 10, 20 or 40",
+            _one_of(*PAIR_PERCENTS),
+        ),
+    ),
+)
+"""Target preference pairs that a method may see, within the records of `target_pairs`."""
+
+PREDICTIONS = Table(
+    "predictions",
+    ("clip_id", "label"),
+    (
+        _clip_id,
+        _label,
+        Column("score", pa.float64(), "a finite number, higher is more relevant", pc.is_finite),
+    ),
+)
+
+TABLES = {
+    t.name: t
+    for t in (
+        CLIPS, IMAGE_LABELS, TEXT_LABELS, CANDIDATES, DROPPED, RATINGS, PAIR_RATINGS,
+        RELEVANCE, PREFERENCES, RECORDS, PAIRS, PREDICTIONS,
+    )
+}  # fmt: skip
+
+
+def validate(rows: pa.Table, table: Table, where: str) -> pa.Table:
+    """Return `rows` in the table's exact schema, or say what is wrong with them.
+
+    Args:
+        rows: the columns, in any order; extra columns are an error.
+        table: the contract to hold them to.
+        where: the file (or the stage) the rows came from, for the message.
+
+    Raises:
+        UserError: a column is missing, unknown or of another type, or rows break the contract. Up
+            to ten of them are listed with row number (from 0), column, value and what was expected.
+    """
+    _validate_columns(rows, table, where)
+    problems: list[str] = []
+    columns = []
+    for column in table.columns:
+        try:
+            values = rows[column.name].combine_chunks().cast(column.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise UserError(
+                f"{where}: column {column.name!r} has type {rows[column.name].type}, "
+                f"expected {column.type} ({column.expected}). {_first_line(error)}"
+            ) from None
+        columns.append(values)
+        for row in _bad_rows(values, column):
+            value = values[row].as_py()
+            problems.append(
+                f"row {row}, column {column.name!r}: {shorten(value)}; expected {column.expected}"
+            )
+    result = pa.Table.from_arrays(columns, schema=table.schema)
+    if not problems:
+        problems = _repeated_keys(result, table)
+    if problems:
+        more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
+        listed = "\n  ".join(problems[:10])
+        raise UserError(f"{where}: not a valid {table.name!r} table:\n  {listed}{more}")
+    return result
+
+
+def from_columns(columns: dict[str, list[object]], table: Table, where: str) -> pa.Table:
+    """Plain Python columns as a validated Arrow table. Raises UserError as `validate` does."""
+    arrays = {}
+    for name, values in columns.items():
+        known = name in table.schema.names
+        try:
+            arrays[name] = pa.array(values, type=table.schema.field(name).type if known else None)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise UserError(f"{where}: column {name!r}: {_first_line(error)}") from None
+    return validate(pa.table(arrays), table, where)
+
+
+def _validate_columns(rows: pa.Table, table: Table, where: str) -> None:
+    names = [c.name for c in table.columns]
+    missing = [n for n in names if n not in rows.column_names]
+    unknown = [n for n in rows.column_names if n not in names]
+    if missing or unknown:
+        parts = [f"missing column {n!r}" for n in missing] + [
+            f"unknown column {n!r}" for n in unknown
+        ]
+        raise UserError(
+            f"{where}: {'; '.join(parts)}. "
+            f"A {table.name!r} table has the columns {', '.join(names)}."
+        )
+
+
+def _bad_rows(values: pa.Array, column: Column) -> list[int]:
+    bad: set[int] = set()
+    if not column.nullable:
+        bad.update(pc.indices_nonzero(pc.is_null(values)).to_pylist())
+    if column.ok is not None:
+        present = pc.indices_nonzero(pc.is_valid(values))
+        if len(present):
+            good = column.ok(values.take(present))
+            bad.update(pc.filter(present, pc.invert(good)).to_pylist())
+    return sorted(bad)
+
+
+def _repeated_keys(rows: pa.Table, table: Table) -> list[str]:
+    if not table.key or rows.num_rows == 0:
+        return []
+    numbered = rows.select(table.key).append_column("row", pa.array(range(rows.num_rows)))
+    groups = numbered.group_by(list(table.key)).aggregate([("row", "count"), ("row", "max")])
+    repeated = groups.filter(pc.greater(groups["row_count"], 1)).sort_by("row_max")
+    return [
+        f"row {group['row_max']}: repeats the key "
+        + ", ".join(f"{name}={shorten(group[name])}" for name in table.key)
+        for group in repeated.to_pylist()
+    ]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
