@@ -162,7 +162,7 @@ def _in_place(workspace: Workspace, manifest: Manifest) -> bool:
 def _take_over(
     workspace: Workspace, manifest: Manifest | None, building: Path, keys: list[str]
 ) -> set[int]:
-    """Bring what is still right of the finished table into `building`; say which shards are done."""
+    """Bring what is still right of the finished table into `building`. Returns the shards done."""
     if manifest is not None:
         folder = workspace.folder(manifest.table)
         wanted = set(keys)
@@ -204,8 +204,8 @@ def _run_shards(
                 advance(count(job.shards[futures[future]]))
         except BrokenProcessPool:
             raise UserError(
-                f"{job.table}: a worker process was ended from outside, most often because memory ran "
-                f"out. Run again with fewer --processes (now {workers}); finished parts are kept."
+                f"{job.table}: a worker process was ended from outside, most often because memory "
+                f"ran out. Run again with fewer --processes (now {workers}); finished parts are kept."
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
