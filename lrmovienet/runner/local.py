@@ -258,7 +258,8 @@ def _is_the_machines(error: Exception) -> bool:
 
 def _failure(job: Job, item: str, error: Exception) -> Failure:
     if isinstance(error, UserError):
-        log.warning("%s: %s", job.table, error)
+        if job.keep_failures:  # otherwise it is in the message that ends the run
+            log.warning("%s: %s", job.table, error)
         return Failure(item, str(error))
     # Not an error we foresaw: keep going, but keep the traceback where a person will see it.
     log.warning("%s: %s failed unexpectedly", job.table, item, exc_info=error)

@@ -1,0 +1,89 @@
+"""`lrmovienet predict`: trained rankers -> the tables ``predictions/<name>``."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+
+from lrmovienet.config import VerbConfig
+from lrmovienet.errors import UserError
+from lrmovienet.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from baselines.data import Record
+    from baselines.ranker import Ranker
+    from lrmovienet.runner import Columns
+    from lrmovienet.runner.local import Outcome
+
+
+@dataclass(frozen=True)
+class PredictConfig(VerbConfig):
+    """Options of `lrmovienet predict`."""
+
+    ranker: list[str] = field(default_factory=list)
+    """Names under rankers/; default: all of them."""
+    split: Literal["target_test", "target_dev", "target_pairs", "source_train"] = "target_test"
+    """The split whose records are scored."""
+
+
+def run(config: PredictConfig) -> None:
+    """Make one table of predictions a ranker.
+
+    Raises:
+        UserError: there is no such ranker, or the features are not those it was trained on.
+    """
+    from baselines.train import trained
+
+    workspace = Workspace(config.workspace)
+    names = config.ranker or trained(workspace)
+    if not names:
+        raise UserError(
+            f"{workspace.root / 'rankers'}: no rankers here yet. Run first: lrmovienet train "
+            f"--workspace {workspace.root}"
+        )
+    console = Console()
+    for name in names:
+        outcome = predict(workspace, name, config.split)
+        console.print(str(outcome), markup=False, highlight=False, soft_wrap=True)
+
+
+def predict(workspace: Workspace, name: str, split: str) -> "Outcome":
+    """Score the records of a split with one ranker, unless that is done."""
+    from baselines.data import load_records
+    from baselines.train import read_ranker
+    from lrmovienet.features import FeatureStore
+    from lrmovienet.runner.local import run_once
+
+    ranker, manifest = read_ranker(workspace, name)
+    inputs = {table: workspace.require(table).digest for table in ("clips", "records")}
+    inputs[f"rankers/{name}"] = manifest["digest"]
+    features = None
+    if ranker.uses_features:
+        features = FeatureStore.of(workspace)
+        features.require(manifest["encoders"], f"the ranker {name!r}")
+        inputs["features"] = features.digest
+    return run_once(
+        workspace,
+        f"predictions/{name}",
+        lambda: score_all(ranker, load_records(workspace, split, features)),
+        version=f"predict-1:{manifest['ranker']}",
+        inputs=inputs,
+        config={"ranker": manifest["ranker"], "split": split},
+    )
+
+
+def score_all(ranker: "Ranker", records: "Sequence[Record]") -> "Columns":
+    """Columns clip_id, label, score of all labels of some records."""
+    from lrmovienet.progress import progress
+
+    columns: dict[str, list[Any]] = {"clip_id": [], "label": [], "score": []}
+    with progress("predictions", len(records), "records") as advance:
+        for record in records:
+            scores = ranker.score(record)
+            columns["clip_id"] += [record.clip_id] * len(record.labels)
+            columns["label"] += record.labels
+            columns["score"] += scores.tolist()
+            advance(1)
+    return columns

@@ -1,0 +1,269 @@
+"""NDCG against values worked out by hand, against brute force over all orders, and scikit-learn."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score
+
+from eval.ndcg import gain, ndcg, reference_orders, tied_pairs
+
+KS = (1, 2, 3, 5, 50)
+LOG3 = math.log2(3)
+
+
+def one(scores, grades, k, **options):
+    """NDCG@k of a single clip."""
+    return ndcg(scores, grades, [0, len(grades)], [k], **options)[0, 0]
+
+
+def plain_dcg(grades, k):
+    return sum((2**g - 1) / math.log2(i + 1) for i, g in enumerate(grades[:k], start=1))
+
+
+def orders(scores, grades):
+    """Grades in every order that descending scores allow."""
+    for order in itertools.permutations(range(len(scores))):
+        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
+            yield [grades[i] for i in order]
+
+
+def brute(scores, grades, k):
+    """NDCG@k under every order that the scores allow."""
+    ideal = plain_dcg(sorted(grades, reverse=True), k)
+    return [plain_dcg(order, k) / ideal for order in orders(scores, grades)]
+
+
+# Few different scores, so that ties are the rule.
+clip = st.integers(1, 7).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.sampled_from([-1.5, 0.0, 0.25, 7.0]), min_size=n, max_size=n),
+        st.lists(st.integers(0, 2), min_size=n, max_size=n).filter(any),
+    )
+)
+batch = st.lists(clip, min_size=1, max_size=6)
+
+
+def flat(clips):
+    scores = [s for one_clip, _ in clips for s in one_clip]
+    grades = [g for _, one_clip in clips for g in one_clip]
+    return scores, grades, np.cumsum([0, *(len(g) for _, g in clips)])
+
+
+def test_by_hand_without_ties():
+    # Ranked: low, high, medium, so gains 0, 3, 1. Ideal: 3, 1, 0.
+    scores, grades = [0.9, 0.5, 0.1], [0, 2, 1]
+    assert one(scores, grades, 1) == 0.0  # 0 / 3
+    # DCG@2 = 0 + 3 / log2(3); IDCG@2 = 3 + 1 / log2(3).
+    assert one(scores, grades, 2) == pytest.approx((3 / LOG3) / (3 + 1 / LOG3), abs=1e-12)
+    # DCG@3 adds 1 / log2(4) = 0.5; IDCG@3 adds nothing.
+    assert one(scores, grades, 3) == pytest.approx((3 / LOG3 + 0.5) / (3 + 1 / LOG3), abs=1e-12)
+    assert one(scores, grades, 3) == pytest.approx(0.6590018048, abs=1e-9)
+
+
+def test_by_hand_with_a_tie():
+    # medium first; high and low share positions 2 and 3, (3 + 0) / 2 = 1.5 each.
+    scores, grades = [2.0, 1.0, 1.0], [1, 2, 0]
+    ideal = 3 + 1 / LOG3
+    assert one(scores, grades, 2) == pytest.approx((1 + 1.5 / LOG3) / (3 + 1 / LOG3), abs=1e-12)
+    assert one(scores, grades, 3) == pytest.approx((1 + 1.5 / LOG3 + 1.5 / 2) / ideal, abs=1e-12)
+    assert one(scores, grades, 3, ties="optimistic") == pytest.approx((1 + 3 / LOG3) / ideal)
+    assert one(scores, grades, 3, ties="pessimistic") == pytest.approx((1 + 3 / 2) / ideal)
+    assert one(scores, grades, 3, ties="stable") == pytest.approx((1 + 3 / LOG3) / ideal)
+    assert one(scores, [1, 0, 2], 3, ties="stable") == pytest.approx((1 + 3 / 2) / ideal)
+
+
+def test_a_constant_score_is_worth_a_random_order_not_the_truth():
+    grades = [2, 2, 1, 0, 0]
+    assert one([0.0] * 5, grades, 1) == pytest.approx(7 / 5 / 3)  # mean gain (3+3+1) / 5, of 3
+    random = reference_orders(grades, [0, 5], KS)["random"]
+    np.testing.assert_allclose(ndcg([0.0] * 5, grades, [0, 5], KS), random, rtol=1e-12)
+
+
+def test_a_k_beyond_the_list_takes_the_whole_list():
+    scores, grades = [0.1, 0.9], [2, 1]
+    assert one(scores, grades, 1000) == one(scores, grades, 2)
+    assert one(scores, grades, 2) == pytest.approx((1 + 3 / LOG3) / (3 + 1 / LOG3))
+
+
+@pytest.mark.parametrize(("empty", "worth"), [("skip", math.nan), ("one", 1.0), ("zero", 0.0)])
+def test_clips_without_a_relevant_label(empty, worth):
+    values = ndcg([3, 2, 1, 0], [0, 0, 1, 2], [0, 2, 4], [1, 5], empty=empty)
+    np.testing.assert_array_equal(values[0], [worth, worth])
+    # Ranked medium, high: 1 / 3 at 1.
+    np.testing.assert_allclose(values[1], [1 / 3, (1 + 3 / LOG3) / (3 + 1 / LOG3)])
+    for floor in reference_orders([0, 0, 1, 2], [0, 2, 4], [1, 5], empty=empty).values():
+        np.testing.assert_array_equal(floor[0], [worth, worth])
+
+
+def test_clips_without_labels_are_empty_and_harmless():
+    values = ndcg([1.0, 2.0], [2, 0], [0, 0, 2, 2], [1])
+    np.testing.assert_array_equal(values, [[np.nan], [0.0], [np.nan]])
+    assert ndcg([], np.array([], dtype=int), [0], [1, 2]).shape == (0, 2)
+    np.testing.assert_array_equal(ndcg([], np.array([], dtype=int), [0, 0], [1]), [[np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("high", "medium", "low", "k", "random"),
+    [  # closed form, worked out independently: mean gain × Σ discounts / IDCG
+        (5, 7, 8, 1, 0.367), (5, 7, 8, 3, 0.367), (5, 7, 8, 10, 0.479), (5, 7, 8, 20, 0.705),
+        (3, 6, 11, 1, 0.250), (3, 6, 11, 5, 0.307), (3, 6, 11, 10, 0.400), (3, 6, 11, 20, 0.620),
+    ],
+)  # fmt: skip
+def test_random_order_of_twenty_labels(high, medium, low, k, random):
+    grades = [2] * high + [1] * medium + [0] * low
+    assert reference_orders(grades, [0, 20], [k])["random"][0, 0] == pytest.approx(random, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("mix", "worst"), [((5, 5, 10), 0.465), ((10, 5, 5), 0.608), ((2, 4, 14), 0.357)]
+)
+def test_worst_order_of_twenty_labels(mix, worst):
+    grades = np.repeat([2, 1, 0], mix)
+    assert reference_orders(grades, [0, 20], [20])["worst"][0, 0] == pytest.approx(worst, abs=5e-4)
+
+
+@given(clip)
+def test_ties_are_averaged_and_bounded_over_all_orders(data):
+    scores, grades = data
+    for k in (1, 2, len(grades), 9):
+        values = brute(scores, grades, k)
+        assert one(scores, grades, k) == pytest.approx(np.mean(values), abs=1e-12)
+        assert one(scores, grades, k, ties="optimistic") == pytest.approx(max(values), abs=1e-12)
+        assert one(scores, grades, k, ties="pessimistic") == pytest.approx(min(values), abs=1e-12)
+
+
+@given(clip)
+def test_stable_is_what_a_stable_sort_gives(data):
+    scores, grades = data
+    ranked = [g for _, g in sorted(zip(scores, grades, strict=True), key=lambda pair: -pair[0])]
+    expected = plain_dcg(ranked, 3) / plain_dcg(sorted(grades, reverse=True), 3)
+    assert one(scores, grades, 3, ties="stable") == pytest.approx(expected, abs=1e-12)
+
+
+@given(clip)
+def test_reference_orders_are_those_over_all_orders(data):
+    _, grades = data
+    for k in (1, 3, 9):
+        values = brute([0.0] * len(grades), grades, k)
+        floors = reference_orders(grades, [0, len(grades)], [k])
+        assert floors["random"][0, 0] == pytest.approx(np.mean(values), abs=1e-12)
+        assert floors["worst"][0, 0] == pytest.approx(min(values), abs=1e-12)
+        assert floors["oracle"][0, 0] == 1.0
+
+
+@given(batch)
+def test_agrees_with_scikit_learn_given_gains_as_relevance(clips):
+    values = ndcg(*flat(clips), KS)
+    for row, (scores, grades) in zip(values, clips, strict=True):
+        if len(grades) == 1:
+            continue  # scikit-learn does not rank a single label
+        for value, k in zip(row, KS, strict=True):
+            expected = ndcg_score([2.0 ** np.array(grades) - 1], [scores], k=k)
+            assert value == pytest.approx(expected, abs=1e-9)
+
+
+def test_agrees_with_scikit_learn_on_twenty_labels():
+    rng = np.random.default_rng(5)
+    grades = rng.integers(0, 3, (50, 20))
+    scores = rng.normal(size=(50, 20)).round(1)
+    values = ndcg(scores.ravel(), grades.ravel(), np.arange(51) * 20, [1, 10, 20])
+    for column, k in enumerate((1, 10, 20)):
+        gains = 2.0**grades - 1
+        for row in range(50):
+            expected = ndcg_score(gains[row : row + 1], scores[row : row + 1], k=k)
+            assert values[row, column] == pytest.approx(expected, abs=1e-9)
+
+
+@given(batch)
+def test_a_batch_is_its_clips_one_by_one(clips):
+    for ties in ("mean", "stable", "optimistic", "pessimistic"):
+        together = ndcg(*flat(clips), KS, ties=ties)
+        apart = [ndcg(s, g, [0, len(g)], KS, ties=ties)[0] for s, g in clips]
+        np.testing.assert_array_equal(together, apart)
+
+
+@given(clip, st.randoms(use_true_random=False))
+def test_the_order_of_labels_does_not_matter(data, random):
+    scores, grades = data
+    order = list(range(len(grades)))
+    random.shuffle(order)
+    shuffled = [scores[i] for i in order], [grades[i] for i in order]
+    for ties in ("mean", "optimistic", "pessimistic"):
+        assert one(*shuffled, 3, ties=ties) == pytest.approx(one(scores, grades, 3, ties=ties))
+
+
+@given(batch)
+def test_only_the_order_of_scores_matters(clips):
+    scores, grades, offsets = flat(clips)
+    for change in (lambda s: np.exp(s) - 5, lambda s: 8 * s, lambda s: s**3):
+        np.testing.assert_array_equal(
+            ndcg(change(np.array(scores)), grades, offsets, KS), ndcg(scores, grades, offsets, KS)
+        )
+
+
+@given(batch)
+def test_gold_scores_one_and_nothing_leaves_the_range(clips):
+    scores, grades, offsets = flat(clips)
+    np.testing.assert_array_equal(ndcg(grades, grades, offsets, KS), 1.0)
+    values = ndcg(scores, grades, offsets, KS)
+    assert (values >= 0).all()
+    assert (values <= 1).all()
+    worst = reference_orders(grades, offsets, KS)["worst"]
+    assert (values >= worst - 1e-12).all()
+
+
+def test_labels_ranked_last_by_minus_infinity_are_tied():
+    # low first; then high and medium missing: (3 + 1) / 2 = 2 each at positions 2 and 3.
+    value = one([0.5, -np.inf, -np.inf], [0, 2, 1], 3)
+    assert value == pytest.approx((2 / LOG3 + 2 / 2) / (3 + 1 / LOG3))
+
+
+def test_equal_scores_of_neighbouring_clips_are_no_tie():
+    # Clip 1 ends and clip 2 begins with the same score.
+    values = ndcg([1.0, 0.0, 0.0, -1.0], [0, 1, 2, 0], [0, 2, 4], [1])
+    np.testing.assert_array_equal(values, [[0.0], [1.0]])
+    tied, pairs = tied_pairs([1.0, 0.0, 0.0, -1.0], [0, 2, 4])
+    assert (tied.tolist(), pairs.tolist()) == ([0, 0], [1, 1])
+
+
+def test_tied_pairs_by_hand():
+    # Three of four equal: 3 of 6 pairs; a clip of one has none; two and two equal: 2 of 6.
+    scores = [1, 2, 1, 1, 5, 3, 4, 3, 4]
+    tied, pairs = tied_pairs(scores, [0, 4, 5, 9])
+    assert tied.tolist() == [3, 0, 2]
+    assert pairs.tolist() == [6, 0, 6]
+
+
+def test_gain_is_that_of_the_paper():
+    assert gain([0, 1, 2]).tolist() == [0.0, 1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "grades", "offsets", "ks", "what"),
+    [
+        ([np.nan, 1], [0, 1], [0, 2], [1], "NaN"),
+        ([1, 2], [0, -1], [0, 2], [1], "grades"),
+        ([1, 2], [0.5, 1], [0, 2], [1], "grades"),
+        ([1, 2], [0, 1], [0, 2], [0], "cut-offs"),
+        ([1, 2], [0, 1], [0, 2], [], "cut-offs"),
+        ([1, 2], [0, 1], [0, 3], [1], "offsets end at 3"),
+        ([1, 2], [0, 1], [1, 2], [1], "begins with 0"),
+        ([1, 2], [0, 1], [0, 2, 1, 2], [1], "never falls"),
+        ([1, 2], [0, 1, 2], [0, 2], [1], "grades for 2 labels"),
+        ([[1, 2]], [0, 1], [0, 2], [1], "shape"),
+    ],
+)
+def test_refuses_what_it_cannot_score(scores, grades, offsets, ks, what):
+    with pytest.raises(ValueError, match=what):
+        ndcg(scores, grades, offsets, ks)
+
+
+def test_refuses_unknown_rules():
+    with pytest.raises(ValueError, match="ties"):
+        one([1], [1], 1, ties="average")
+    with pytest.raises(ValueError, match="relevant"):
+        one([1], [1], 1, empty="nan")

@@ -1,0 +1,340 @@
+"""The scoring program, as people run it, and the verb of the same name."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import eval.score
+from eval.score import main, named
+from lrmovienet import cli
+from lrmovienet.runner.local import run_once
+from lrmovienet.workspace import Workspace
+
+SCRIPT = Path(eval.score.__file__)
+LOG3 = math.log2(3)
+
+# Three clips: c1 high, medium, low; c2 medium, low; c3 nothing relevant.
+GOLD = [("c1", "dog", 2), ("c1", "cat", 1), ("c1", "car", 0), ("c2", "dog", 1), ("c2", "cat", 0),
+        ("c3", "dog", 0), ("c3", "cat", 0)]  # fmt: skip
+# c1 ranks low, high, medium; c2 and c3 tie.
+SCORES = [("c1", "dog", 2.0), ("c1", "cat", 1.0), ("c1", "car", 3.0), ("c2", "dog", 0.0),
+          ("c2", "cat", 0.0), ("c3", "dog", 0.0), ("c3", "cat", 0.0)]  # fmt: skip
+# DCG@3 of c1 = 0 + 3 / log2(3) + 1 / 2, its IDCG@3 = 3 + 1 / log2(3).
+C1_AT_3 = (3 / LOG3 + 1 / 2) / (3 + 1 / LOG3)
+# c2 expects gain 1/2 at positions 1 and 2, its IDCG is 1.
+C2_AT_3 = 1 / 2 + 1 / 2 / LOG3
+
+
+def jsonl(path, rows, value):
+    lines = (json.dumps({"clip_id": c, "label": label, value: v}) for c, label, v in rows)
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder with gold.jsonl, mine.jsonl and oracle.jsonl, which is also the current one."""
+    monkeypatch.chdir(tmp_path)
+    jsonl(tmp_path / "gold.jsonl", GOLD, "grade")
+    jsonl(tmp_path / "mine.jsonl", SCORES, "score")
+    jsonl(tmp_path / "best.jsonl", GOLD, "score")
+    return tmp_path
+
+
+def scored(*arguments):
+    """The JSON of a run that must succeed."""
+    assert main(["--gold", "gold.jsonl", "--json", "out.json", *arguments]) == 0
+    return json.loads(Path("out.json").read_text())
+
+
+def failed(capsys, *arguments):
+    """The message of a run that must fail and write nothing."""
+    before = sorted(Path.cwd().rglob("*"))
+    assert main([*arguments]) == 2
+    assert sorted(Path.cwd().rglob("*")) == before
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("score: error: ")
+    return captured.err
+
+
+def test_numbers_worked_out_by_hand(files):
+    result = scored("--predictions", "mine.jsonl", "best.jsonl", "--k", "1", "3")
+    mine, best = result["runs"]
+    assert mine["ndcg"]["1"] == pytest.approx((0 + 1 / 2) / 2)
+    # The mean over the two clips that have a relevant label; c3 is left out.
+    assert mine["ndcg"]["3"] == pytest.approx((C1_AT_3 + C2_AT_3) / 2, abs=1e-12)
+    assert best["ndcg"] == {"1": 1.0, "3": 1.0}
+    assert mine["tied_pairs"] == pytest.approx(2 / 5)  # of 3 + 1 + 1 pairs
+    # Random at 1: c1 (3 + 1 + 0) / 3 of 3, c2 (1 + 0) / 2 of 1.
+    random = (4 / 9 + 1 / 2) / 2
+    assert result["floors"]["random"]["1"] == pytest.approx(random)
+    assert mine["normalised"]["1"] == pytest.approx((1 / 4 - random) / (1 - random))
+    assert best["normalised"] == {"1": 1.0, "3": 1.0}
+    assert result["floors"]["oracle"] == {"1": 1.0, "3": 1.0}
+    # Worst: c1 low, medium, high; c2 low, medium.
+    worst = ((1 / LOG3 + 3 / 2) / (3 + 1 / LOG3) + 1 / LOG3) / 2
+    assert result["floors"]["worst"]["3"] == pytest.approx(worst)
+
+
+@pytest.mark.parametrize(("empty", "c3"), [("one", 1.0), ("zero", 0.0)])
+def test_empty_clips_can_count(files, empty, c3):
+    result = scored("--predictions", "mine.jsonl", "--k", "3", "--empty", empty)
+    value = (C1_AT_3 + C2_AT_3 + c3) / 3
+    assert result["runs"][0]["ndcg"]["3"] == pytest.approx(value, abs=1e-12)
+    assert result["gold"]["clips_skipped"] == 0
+    assert result["gold"]["clips_without_relevant_label"] == 1
+    oracle, random = result["floors"]["oracle"]["3"], result["floors"]["random"]["3"]
+    assert oracle == pytest.approx((2 + c3) / 3)
+    expected = (value - random) / (oracle - random)
+    assert result["runs"][0]["normalised"]["3"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("ties", "c2_at_1"), [("stable", 1), ("optimistic", 1), ("pessimistic", 0), ("mean", 0.5)]
+)
+def test_ties_can_be_ordered(files, ties, c2_at_1):
+    result = scored("--predictions", "mine.jsonl", "--k", "1", "--ties", ties)
+    assert result["runs"][0]["ndcg"]["1"] == pytest.approx((0 + c2_at_1) / 2)
+    assert result["measure"] == f"nDCG(gain=exp2,ties={ties},empty=skip)@k"
+
+
+def test_stable_keeps_the_order_of_the_predictions_not_that_of_gold(files):
+    # Gold lists the relevant label of c2 first; the predictions list it last.
+    swapped = [*SCORES[:3], SCORES[4], SCORES[3], *SCORES[5:]]
+    jsonl(files / "mine.jsonl", swapped, "score")
+    result = scored("--predictions", "mine.jsonl", "--k", "1", "--ties", "stable")
+    assert result["runs"][0]["ndcg"]["1"] == 0.0
+
+
+def test_everything_that_defines_the_number_is_in_the_json(files):
+    result = scored("--predictions", "mine.jsonl", "B=best.jsonl")
+    assert result["schema_version"] == eval.score.SCHEMA_VERSION
+    assert result["scorer"] == {"name": "eval/score.py", "version": eval.score.SCORER_VERSION}
+    assert result["k"] == [1, 3, 5, 10, 20]
+    assert set(result["conventions"]) >= {"gain", "discount", "ties", "empty", "k", "mean"}
+    assert [run["name"] for run in result["runs"]] == ["mine", "B"]
+    gold = {key: result["gold"][key] for key in ("name", "split", "clips", "labels")}
+    assert gold == {"name": "gold.jsonl", "split": None, "clips": 3, "labels": 7}
+    sums = subprocess.run(
+        ["sha256sum", "gold.jsonl", "mine.jsonl", "best.jsonl"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()[::2]  # fmt: skip
+    assert [result["gold"]["sha256"], *(run["sha256"] for run in result["runs"])] == sums
+    assert str(files) not in Path("out.json").read_text()
+
+
+def test_the_table(files, capsys):
+    scored("--predictions", "[bold]=mine.jsonl", "best.jsonl", "--k", "1", "3")
+    without = capsys.readouterr().out
+    scored("--predictions", "mine.jsonl", "best.jsonl", "--k", "1", "3", "--floors")
+    printed = capsys.readouterr().out
+    rows = [line.strip("│").split("│") for line in printed.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert cells == [
+        ["mine", "0.2500", f"{(C1_AT_3 + C2_AT_3) / 2:.4f}", "40.0%"],
+        ["best", "1.0000", "1.0000", "20.0%"],
+        ["(random)", "0.4722", cells[2][2], ""],
+        ["(oracle)", "1.0000", "1.0000", ""],
+        ["(worst)", "0.0000", cells[4][2], ""],
+    ]
+    assert "clips: 3 of gold.jsonl; 1 have no relevant label, 1 skipped" in printed
+    assert "gain: 2^grade - 1" in printed
+    assert "ties: mean" in printed
+    assert "[bold]" in without
+    assert "(random)" not in without
+
+
+def test_a_wide_table_in_a_pipe_loses_nothing(files, capsys):
+    ks = [str(k) for k in range(1, 31)]
+    scored("--predictions", "a-name-of-some-length=mine.jsonl", "--k", *ks)
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("│"))
+    assert sum(cell.strip().startswith("0.") for cell in row.split("│")) == 30
+
+
+def test_missing_predictions_are_refused_or_ranked_last_and_counted(files, capsys):
+    jsonl(files / "part.jsonl", SCORES[:2], "score")
+    arguments = ("--gold", "gold.jsonl", "--predictions", "part.jsonl", "--json", "out.json")
+    assert "no prediction for 5 of 7 gold labels, in 3 of 3 clips" in failed(capsys, *arguments)
+    for flag in ("--allow-missing", "--allow_missing"):
+        result = scored("--predictions", "part.jsonl", "--k", "3", flag)
+        # c1 as it should be (the missing label is the low one), c2 wholly tied.
+        value = (1 + C2_AT_3) / 2
+        assert result["runs"][0]["ndcg"]["3"] == pytest.approx(value)
+        assert result["runs"][0]["missing_labels"] == 5
+        assert "part: 5 of 7 gold labels had no prediction" in capsys.readouterr().out
+
+
+def test_labels_matched_only_in_normal_form_are_counted(files, capsys):
+    jsonl(files / "mine.jsonl", [("c1", "DOG", 2.0), *SCORES[1:]], "score")
+    assert scored("--predictions", "mine.jsonl")["runs"][0][
+        "labels_matched_in_normal_form_only"
+    ] == 1  # fmt: skip
+    assert "mine: 1 labels matched only in lower case" in capsys.readouterr().out
+
+
+def test_predictions_are_named_by_their_file_or_as_asked(files):
+    (files / "ranker-1.5").mkdir()
+    (files / "a=b.jsonl").touch()
+    assert named(["x/mine.jsonl", "A=mine.jsonl", "ranker-1.5/", "a=b.jsonl", "k=v=w"]) == [
+        ("mine", Path("x/mine.jsonl")),
+        ("A", Path("mine.jsonl")),
+        ("ranker-1.5", Path("ranker-1.5")),
+        ("a=b", Path("a=b.jsonl")),
+        ("k", Path("v=w")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--predictions", "mine.jsonl", "--k", "0"], "whole numbers, 1 or more"),
+        (["--predictions", "mine.jsonl", "--k", "3", "3"], "different whole numbers"),
+        (["--predictions", "mine.jsonl", "mine.jsonl"], "two predictions are called 'mine'"),
+        (["--predictions", "mine.jsonl", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["--predictions", "mine.jsonl", "--split", "test"], "no split 'test'"),
+        (["--predictions", "mine.jsonl", "--json", "mine.jsonl"], "is one of the inputs"),
+        (["--predictions", "mine.jsonl", "--json", "."], "cannot be written"),
+        (["--predictions", "mine.jsonl", "--json", "gold.jsonl/x"], "cannot be written"),
+    ],
+)
+def test_wrong_options(files, capsys, arguments, what):
+    assert what in failed(capsys, "--gold", "gold.jsonl", *arguments)
+
+
+def test_a_wrong_file_among_right_ones_writes_nothing(files, capsys):
+    jsonl(files / "bad.jsonl", [*SCORES[:6], ("c3", "cat", math.nan)], "score")
+    arguments = ["--predictions", "mine.jsonl", "bad.jsonl", "--json", "new/out.json"]
+    message = failed(capsys, "--gold", "gold.jsonl", *arguments)
+    assert "bad.jsonl, line 7, clip 'c3', label 'cat': score is nan" in message
+
+
+def test_gold_without_any_relevant_label(files, capsys):
+    jsonl(files / "gold.jsonl", [(c, label, 0) for c, label, _ in GOLD], "grade")
+    arguments = ("--gold", "gold.jsonl", "--predictions", "mine.jsonl")
+    assert "no clip has a relevant label" in failed(capsys, *arguments)
+    result = scored("--predictions", "mine.jsonl", "--empty", "one")
+    # Nothing lies between random and oracle, so there is no such scale.
+    assert set(result["runs"][0]["normalised"].values()) == {None}
+
+
+def test_an_interrupted_write_leaves_the_old_result(files, monkeypatch, capsys):
+    Path("out.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    arguments = ("--gold", "gold.jsonl", "--predictions", "mine.jsonl", "--json", "out.json")
+    assert "out.json: cannot be written (No space left)" in failed(capsys, *arguments)
+    assert Path("out.json").read_text() == "old"
+
+
+def test_a_result_replaces_the_old_one_in_one_step(files):
+    Path("out.json").write_text("old")
+    Path("same-file.json").hardlink_to("out.json")
+    scored("--predictions", "mine.jsonl")
+    # Written over in place, the old file would have changed too, and for a moment been half.
+    assert Path("same-file.json").read_text() == "old"
+    assert not list(files.glob(".score-*"))
+
+
+def test_the_script_alone_runs_from_anywhere(files):
+    # A checkout that is not installed, of another version than the one that may be.
+    shutil.copytree(SCRIPT.parent, files / "checkout" / "eval")
+    script = files / "checkout" / "eval" / "score.py"
+    script.write_text(script.read_text().replace('SCORER_VERSION = "1"', 'SCORER_VERSION = "copy"'))
+    arguments = ["--gold", "gold.jsonl", "--predictions", "mine.jsonl", "--json", "out.json"]
+    for python in ([sys.executable], [sys.executable, "-P"]):
+        done = subprocess.run(
+            [*python, script, *arguments], capture_output=True, text=True, check=True
+        )
+        assert "mine" in done.stdout
+        assert done.stderr == ""
+        assert json.loads(Path("out.json").read_text())["scorer"]["version"] == "copy"
+        Path("out.json").unlink()
+
+
+def test_as_a_module_its_exit_code_and_no_traceback(files):
+    arguments = ["--gold", "gold.jsonl", "--predictions", "nowhere.jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "eval.score", *arguments],
+        cwd=SCRIPT.parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "score: error: gold.jsonl: no such file or folder.\n"
+
+
+def test_the_judge_loads_nothing_heavy_and_nothing_of_ours():
+    code = "import eval.score, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPT.parents[1], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert "pyarrow" in loaded
+    assert not loaded & {"lrmovienet", "annotation", "baselines", "torch", "sklearn", "scipy"}
+
+
+def _workspace(root):
+    workspace = Workspace(root)
+
+    def columns(names, rows):
+        return {name: [row[i] for row in rows] for i, name in enumerate(names.split())}
+
+    def records():
+        rest = ("tt1", [], "image")
+        rows = [
+            (c, "target", "target_test", i, *graded, *rest) for i, (c, *graded) in enumerate(GOLD)
+        ]
+        rows.append(("c9", "target", "target_dev", 0, "dog", 2, *rest))
+        return columns("clip_id domain split position label grade movie_id genres source", rows)
+
+    def predictions():
+        return columns("clip_id label score", SCORES)
+
+    run_once(workspace, "records", records, version="1", inputs={}, config={})
+    for name in ("predictions/mine", "predictions/lr2ppo/s1"):
+        run_once(workspace, name, predictions, version="1", inputs={}, config={})
+    return workspace
+
+
+def test_the_verb_scores_every_prediction_of_a_workspace(files, capsys):
+    _workspace(files / "w")
+    assert cli.main(["score", "--workspace", "w", "--k", "[1,3]"]) == 0
+    printed = capsys.readouterr().out
+    assert "(random)" in printed
+    assert "written: w/results/target_test.json" in printed
+    result = json.loads(Path("w/results/target_test.json").read_text())
+    assert [run["name"] for run in result["runs"]] == ["lr2ppo/s1", "mine"]
+    assert result["runs"][0]["ndcg"]["3"] == pytest.approx((C1_AT_3 + C2_AT_3) / 2, abs=1e-12)
+    # The same numbers as the program that people submit to.
+    mine = ["--predictions", "mine=w/predictions/mine", "--split", "target_test", "--k", "1", "3"]
+    assert main(["--gold", "w/records", *mine, "--json", "out.json"]) == 0
+    assert json.loads(Path("out.json").read_text())["runs"] == result["runs"][1:]
+
+
+def test_the_verb_says_what_is_wrong(files, capsys):
+    assert cli.main(["score", "--workspace", "w"]) == 2
+    assert "lrmovienet split" in capsys.readouterr().err
+    workspace = _workspace(files / "w")
+    assert cli.main(["score", "--workspace", "w", "--split", "target_dev"]) == 2
+    assert "this clip is not in gold (split target_dev)" in capsys.readouterr().err
+    assert not (files / "w" / "results").exists()
+    shutil.rmtree(workspace.root / "predictions")
+    assert cli.main(["score", "--workspace", "w"]) == 2
+    assert "lrmovienet predict" in capsys.readouterr().err
+
+
+def test_the_verb_takes_files_and_options(files, capsys):
+    options = ["--gold", "gold.jsonl", "--predictions", '["A=mine.jsonl"]', "--out", "out.json"]
+    more = ["--ties", "optimistic", "--empty", "one", "--floors", "false"]
+    rows = [{"clip_id": c, "label": label, "grade": g, "split": "s"} for c, label, g in GOLD]
+    Path("gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert cli.main(["score", "--split", "s", *options, *more]) == 0
+    assert "(random)" not in capsys.readouterr().out
+    result = json.loads(Path("out.json").read_text())
+    assert result["measure"] == "nDCG(gain=exp2,ties=optimistic,empty=one)@k"
+    assert [run["name"] for run in result["runs"]] == ["A"]
