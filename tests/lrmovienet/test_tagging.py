@@ -246,6 +246,18 @@ def test_a_label_has_the_best_score_of_its_frames(tmp_path, batch, model, frames
     assert {r["frames_hit"] for r in rows} == {1, 2}  # both occur, so the count is tested
 
 
+def test_classes_of_one_name_are_one_label(tmp_path, batch):
+    stage = ImageNetTagger(tmp_path, 0.6, 5, "w")
+    twice = [i for i, label in enumerate(class_labels()) if label == "sunglasses"]
+    assert len(twice) == 2
+    with torch.no_grad():  # a last layer that is sure of sunglasses, half of each class
+        stage._model._fc.weight.zero_()
+        stage._model._fc.bias.zero_()
+        stage._model._fc.bias[twice] = 50.0
+    rows = rows_of(stage(batch))
+    assert [(r["label"], r["score"]) for r in rows] == [("sunglasses", 1.0)] * 3
+
+
 def test_equal_frames_are_run_once_and_counted_twice(tmp_path, batch, monkeypatch):
     calls = []
     forward = EfficientNetLite0.forward

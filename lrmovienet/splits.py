@@ -1,0 +1,294 @@
+"""`lrmovienet split`: which label belongs to which domain, and which clip to which split.
+
+Domains (paper, §5.1): genres ranked by their number of clips are cut into a head set S_P and a tail
+set S_Q. Labels that occur in a clip of an S_Q genre are the target domain, all others the source
+domain. A *record* is one clip with its labels of one domain; a clip can give two records.
+
+Protocols. ``paper``: every clip with source labels trains the base model, and target clips are drawn
+one by one into pairs, development and test, so that a film (even a clip, with other labels) can
+stand on both sides. ``strict``: the same domains, but test films and development films are in no
+other split.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.console import Console
+
+from lrmovienet.config import VerbConfig
+from lrmovienet.errors import UserError
+from lrmovienet.runner import Columns
+from lrmovienet.runner.local import run_once
+from lrmovienet.schema import PAIR_PERCENTS
+from lrmovienet.workspace import Workspace
+
+VERSION = "split-1"
+PAPER_TARGET_SHARE = 4841 / 15234
+"""Target label classes among all label classes (paper, §5.1)."""
+PAPER_TEST_SHARE = 1000 / 3206
+"""Target test clips among all clips (paper, §5.1)."""
+
+Protocol = Literal["strict", "paper"]
+Clip = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SplitConfig(VerbConfig):
+    """Options of `lrmovienet split`."""
+
+    protocol: Protocol = "strict"
+    """strict: test and development films are in no other split. paper: as in the paper, where
+    splits share films and clips."""
+    tail_genres: int | None = None
+    """How many of the rarest genres make the target domain; by default the number that brings the
+    share of target label classes nearest to the paper's 4,841 of 15,234."""
+    test_share: float = PAPER_TEST_SHARE
+    """Share of clips whose target records are the test."""
+    dev_share: float = 0.1
+    """Share of clips whose target records are for choosing among models."""
+    max_labels: int = 20
+    """Labels a record; those beyond are dropped, in the order of candidates."""
+    min_labels: int = 2
+    """A record with fewer labels is dropped: there is nothing to rank."""
+    seed: int = 0
+    """Of the draw of films, clips and pairs; 0 or more."""
+
+
+def run(config: SplitConfig) -> None:
+    """Make `records` and `pairs`."""
+    if config.test_share <= 0 or config.dev_share <= 0 or config.test_share + config.dev_share >= 1:
+        raise UserError(
+            f"--test_share {config.test_share} and --dev_share {config.dev_share}: give two numbers "
+            "above 0 that leave something for training."
+        )
+    workspace = Workspace(config.workspace)
+    names = ("clips", "candidates", "relevance", "preferences")
+    inputs = {name: workspace.require(name).digest for name in names}
+    options = {k: v for k, v in config.__dict__.items() if k != "workspace"}
+    console = Console()
+    records = run_once(
+        workspace, "records", lambda: make_records(workspace, config),
+        version=VERSION, inputs=inputs, config=options,
+    )  # fmt: skip
+    console.print(str(records))
+    inputs = {"records": records.manifest.digest, "preferences": inputs["preferences"]}
+    pairs = run_once(
+        workspace, "pairs", lambda: make_pairs(workspace, config.seed),
+        version=VERSION, inputs=inputs, config={"seed": config.seed},
+    )  # fmt: skip
+    console.print(str(pairs))
+
+
+def make_records(workspace: Workspace, config: SplitConfig) -> Columns:
+    """Columns of `records`, by clip, domain and position.
+
+    Raises:
+        UserError: clips have no genres, a genre cut leaves a domain empty, or a split is empty.
+    """
+    clips: dict[str, Clip] = {c["clip_id"]: c for c in workspace.read("clips").to_pylist()}
+    labels = _labels_of_clips(workspace, clips)
+    tail = tail_genres(clips.values(), labels, config.tail_genres)
+    target = target_labels(clips.values(), labels, tail)
+    films = _films(clips.values())
+    splits = (
+        strict_splits(films, tail, config)
+        if config.protocol == "strict"
+        else paper_splits(sorted(clips), config)
+    )
+    rows: list[dict[str, Any]] = []
+    for clip_id in sorted(labels):
+        clip = clips[clip_id]
+        for domain in ("source", "target"):
+            own = [
+                row for row in labels[clip_id] if (row["label"] in target) == (domain == "target")
+            ]
+            split = splits[clip_id] if domain == "target" else "source_train"
+            held_out = config.protocol == "strict" and splits[clip_id] != "target_pairs"
+            for position, row in enumerate(own):
+                reason = None
+                if len(own) < config.min_labels:
+                    reason = f"{domain} record has fewer than {config.min_labels} labels"
+                elif domain == "source" and held_out:
+                    reason = f"source label of a film of {splits[clip_id]}"
+                elif position >= config.max_labels:
+                    reason = f"beyond the {config.max_labels} labels of a {domain} record"
+                rows.append(
+                    {
+                        "clip_id": clip_id,
+                        "domain": domain,
+                        "split": split,
+                        "position": position,
+                        "label": row["label"],
+                        "grade": None if split == "target_pairs" else row["grade"],
+                        "movie_id": clip["movie_id"],
+                        "genres": clip["genres"],
+                        "source": row["source"],
+                        "drop_reason": reason,
+                    }  # fmt: skip
+                )
+    _check_splits(rows)
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _labels_of_clips(
+    workspace: Workspace, clips: Mapping[str, Clip]
+) -> dict[str, list[dict[str, Any]]]:
+    """The graded candidates of each clip, in the order of candidates."""
+    grades = {
+        (row["clip_id"], row["label"]): row["grade"]
+        for row in workspace.read("relevance", ["clip_id", "label", "grade"]).to_pylist()
+    }
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in workspace.read("candidates").to_pylist():
+        grade = grades.get((row["clip_id"], row["label"]))
+        if grade is not None and row["clip_id"] in clips:
+            row["grade"], row["source"] = grade, row["sources"][0]["kind"]
+            found[row["clip_id"]].append(row)
+    if not found:
+        raise UserError(
+            f"{workspace.root}: no clip has both candidates and relevance. Are clips, candidates "
+            "and ratings from the same corpus?"
+        )
+    for rows in found.values():
+        rows.sort(key=lambda row: row["position"])
+    return found
+
+
+def genres_by_clips(clips: Iterable[Clip]) -> list[str]:
+    """Genres, the commonest first; of equally common ones, by name."""
+    counted = Counter(genre for clip in clips for genre in set(clip["genres"]))
+    return sorted(counted, key=lambda genre: (-counted[genre], genre))
+
+
+def target_labels(
+    clips: Iterable[Clip], labels: Mapping[str, list[dict[str, Any]]], tail: Sequence[str]
+) -> set[str]:
+    """All labels that occur in a clip of a tail genre."""
+    return {
+        row["label"]
+        for clip in clips
+        if set(clip["genres"]) & set(tail)
+        for row in labels.get(clip["clip_id"], ())
+    }
+
+
+def tail_genres(
+    clips: Iterable[Clip], labels: Mapping[str, list[dict[str, Any]]], wanted: int | None
+) -> list[str]:
+    """The tail set S_Q: the `wanted` rarest genres, or as many as bring the paper's target share."""
+    clips = list(clips)
+    ranked = genres_by_clips(clips)
+    if len(ranked) < 2:
+        raise UserError(
+            f"clips: {len(ranked)} genres; a split into domains needs at least two. Give the films' "
+            "genres when ingesting (column genres, or MovieNet's meta files)."
+        )
+    if wanted is not None:
+        if not 1 <= wanted < len(ranked):
+            raise UserError(f"--tail_genres {wanted}: give 1 to {len(ranked) - 1}.")
+        return ranked[-wanted:]
+    classes = {row["label"] for rows in labels.values() for row in rows}
+
+    def distance(n: int) -> float:
+        share = len(target_labels(clips, labels, ranked[-n:])) / len(classes)
+        return abs(share - PAPER_TARGET_SHARE)
+
+    return ranked[-min(range(1, len(ranked)), key=distance) :]
+
+
+def paper_splits(clip_ids: Sequence[str], config: SplitConfig) -> dict[str, str]:
+    """Each clip's target split, drawn clip by clip."""
+    drawn = sorted(clip_ids, key=lambda clip_id: _draw(config.seed, clip_id))
+    n_test = round(config.test_share * len(drawn))
+    n_dev = round(config.dev_share * len(drawn))
+    names = ["target_test"] * n_test + ["target_dev"] * n_dev
+    names += ["target_pairs"] * (len(drawn) - len(names))
+    return dict(zip(drawn, names, strict=True))
+
+
+def strict_splits(
+    films: Mapping[str, list[Clip]], tail: Sequence[str], config: SplitConfig
+) -> dict[str, str]:
+    """Each clip's target split, film by film, with every stratum of genres in every split.
+
+    Films are grouped by their rarest genre; within a group each film, in a seeded order, goes to the
+    split that is furthest below its share of the group's clips.
+    """
+    common = genres_by_clips(clip for clips in films.values() for clip in clips)
+    rank = {genre: i for i, genre in enumerate(common)}
+    strata: dict[int, list[str]] = defaultdict(list)
+    for movie_id, clips in films.items():
+        strata[max((rank[g] for clip in clips for g in clip["genres"]), default=-1)].append(
+            movie_id
+        )
+    shares = {
+        "target_test": config.test_share,
+        "target_dev": config.dev_share,
+        "target_pairs": 1 - config.test_share - config.dev_share,
+    }
+    total, given = 0, dict.fromkeys(shares, 0)
+    splits: dict[str, str] = {}
+    for stratum in sorted(strata):
+        for movie_id in sorted(strata[stratum], key=lambda film: _draw(config.seed, film)):
+            total += len(films[movie_id])
+            # Shares run on across strata, so that small strata do not all fall to one split.
+            behind = max(shares, key=lambda name: shares[name] * total - given[name])
+            given[behind] += len(films[movie_id])
+            splits.update((clip["clip_id"], behind) for clip in films[movie_id])
+    return splits
+
+
+def make_pairs(workspace: Workspace, seed: int) -> Columns:
+    """Columns of `pairs`: the preferences within target_pairs, in nested subsets.
+
+    The preferences at hand count as 40 % of all pairs (the most that the paper annotates); a seeded
+    draw makes an eighth of them the 5 % subset, a quarter the 10 % one, half the 20 % one.
+    """
+    place: dict[tuple[str, str], str] = {}
+    for row in workspace.read("records", ["clip_id", "domain", "label", "split"]).to_pylist():
+        if row["domain"] == "target":
+            place[row["clip_id"], row["label"]] = row["split"]
+    rows = workspace.read("preferences", ["clip_id", "better", "worse"]).to_pylist()
+    kept = []
+    for row in rows:
+        sides = {place.get((row["clip_id"], row[side])) for side in ("better", "worse")}
+        row["drop_reason"] = None
+        if None in sides:
+            row["drop_reason"] = "not two labels of a target record"
+        elif sides != {"target_pairs"}:
+            row["drop_reason"] = f"held out: the record is in {sides.pop()}"
+        else:
+            kept.append(row)
+    if not kept:
+        raise UserError(f"{workspace.root}: no preference lies within a record of target_pairs.")
+    kept.sort(key=lambda r: _draw(seed, f"{r['clip_id']}\n{r['better']}\n{r['worse']}"))
+    for number, row in enumerate(kept):
+        share = PAIR_PERCENTS[-1] * (number + 1) / len(kept)
+        row["percent"] = next(p for p in PAIR_PERCENTS if share <= p or p == PAIR_PERCENTS[-1])
+    names = ("clip_id", "better", "worse", "percent", "drop_reason")
+    return {name: [row.get(name, PAIR_PERCENTS[-1]) for row in rows] for name in names}
+
+
+def _films(clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+    films: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        films[clip["movie_id"]].append(clip)
+    return films
+
+
+def _draw(seed: int, name: str) -> bytes:
+    """A place in a random order that is the same on every machine."""
+    return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
+
+
+def _check_splits(rows: Sequence[dict[str, Any]]) -> None:
+    there = Counter(row["split"] for row in rows if row["drop_reason"] is None)
+    for split in ("source_train", "target_pairs", "target_dev", "target_test"):
+        if not there[split]:
+            raise UserError(
+                f"records: the split {split} would be empty. Use more films, another --seed, or "
+                "another --test_share, --dev_share or --tail_genres."
+            )
