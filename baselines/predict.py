@@ -1,4 +1,4 @@
-"""`lrmovienet predict`: trained rankers -> the tables ``predictions/<name>``."""
+"""`lrmovienet predict`: trained rankers -> the tables ``predictions/<split>/<name>``."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -66,7 +66,7 @@ def predict(workspace: Workspace, name: str, split: str) -> "Outcome":
         inputs["features"] = features.digest
     return run_once(
         workspace,
-        f"predictions/{name}",
+        f"predictions/{split}/{name}",
         lambda: score_all(ranker, load_records(workspace, split, features)),
         version=f"predict-1:{manifest['ranker']}",
         inputs=inputs,

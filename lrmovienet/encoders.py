@@ -8,11 +8,12 @@ ever looked up on the network.
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Halfs = npt.NDArray[np.float16]
+T = TypeVar("T")
+R = TypeVar("R")
 
 TEXT_BATCH = 32
 """Texts a forward pass. Fixed, because the last bits of a result depend on its batch."""
@@ -110,14 +113,20 @@ class TransformersText:
         inputs, spans, left_out = self._tokenize(texts)
         lengths = [len(one["input_ids"]) for one in inputs]
         order = sorted(range(len(texts)), key=lambda i: lengths[i])
-        found: dict[int, Halfs] = {}
-        for start in range(0, len(order), TEXT_BATCH):
-            rows = order[start : start + TEXT_BATCH]
-            padded = tokenizer.pad([inputs[i] for i in rows], return_tensors="pt", padding=True)
+        batches = _batches(order, TEXT_BATCH)
+        padded = [
+            tokenizer.pad([inputs[i] for i in rows], return_tensors="pt", padding=True)
+            for rows in batches
+        ]
+
+        def forward(batch: Any) -> Any:
             with torch.inference_mode():
-                hidden = model(**padded.to(self.device)).last_hidden_state.cpu()
+                return model(**batch.to(self.device)).last_hidden_state.cpu().numpy()
+
+        found: dict[int, Halfs] = {}
+        for rows, hidden in zip(batches, _each(forward, padded, self.device), strict=True):
             for i, vectors in zip(rows, hidden, strict=True):
-                found[i] = _half(vectors[: lengths[i]].numpy(), self.name)
+                found[i] = _half(vectors[: lengths[i]], self.name)
         return [
             EncodedText(TokenFeatures(found[i], *spans[i]), left_out[i]) for i in range(len(texts))
         ]
@@ -185,14 +194,15 @@ class TransformersFrames:
         import torch
 
         processor, model = self._loaded
-        found = []
-        for start in range(0, len(images), FRAME_BATCH):
-            pictures = [_picture(image) for image in images[start : start + FRAME_BATCH]]
+
+        def forward(batch: Sequence[bytes]) -> Halfs:
+            pictures = [_picture(image) for image in batch]
             pixels = processor(images=pictures, return_tensors="pt").to(self.device)
             with torch.inference_mode():
                 hidden = model(**pixels).last_hidden_state[:, 0]
-            found.append(_half(hidden.cpu().numpy(), self.name))
-        return np.concatenate(found)
+            return _half(hidden.cpu().numpy(), self.name)
+
+        return np.concatenate(_each(forward, _batches(images, FRAME_BATCH), self.device))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -225,13 +235,14 @@ class PackagedFrames:
 
         from lrmovienet.tagging.efficientnet_lite import preprocess
 
-        found = []
-        for start in range(0, len(images), FRAME_BATCH):
-            x = torch.stack([preprocess(image) for image in images[start : start + FRAME_BATCH]])
+        model = self._model
+
+        def forward(batch: Sequence[bytes]) -> Halfs:
+            x = torch.stack([preprocess(image) for image in batch]).to(self.device)
             with torch.inference_mode():
-                features = self._model.embed(x.to(self.device))
-            found.append(_half(features.cpu().numpy(), "efficientnet-lite0"))
-        return np.concatenate(found)
+                return _half(model.embed(x).cpu().numpy(), "efficientnet-lite0")
+
+        return np.concatenate(_each(forward, _batches(images, FRAME_BATCH), self.device))
 
     @cached_property
     def _model(self) -> Any:
@@ -279,6 +290,26 @@ def hash_model(folder: Path, option: str) -> str:
             f"*.safetensors) as --{option}."
         )
     return sha256_of({f.name: sha256_file(f) for f in files if f.suffix in _MODEL_FILES})
+
+
+def _batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _each(function: Callable[[T], R], batches: Sequence[T], device: str) -> list[R]:
+    """Run batches side by side, each on one core.
+
+    Splitting one batch over cores would let the number of cores change a result's last bits.
+    """
+    import torch
+
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(cores if device == "cpu" else 1) as pool:
+            return list(pool.map(function, batches))
+    finally:
+        torch.set_num_threads(cores)
 
 
 def _half(values: npt.NDArray[np.float32], name: str) -> Halfs:

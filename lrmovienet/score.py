@@ -16,7 +16,7 @@ class ScoreConfig(VerbConfig):
     gold: Path | None = None
     """Graded labels: a folder of Parquet parts, .parquet or .jsonl; default: the table records."""
     predictions: list[str] = field(default_factory=list)
-    """PATH or NAME=PATH of each; default: every folder under predictions/ of the workspace."""
+    """PATH or NAME=PATH of each; default: every table under predictions/<split>/."""
     split: str = "target_test"
     """The split of gold to score on."""
     k: tuple[int, ...] = (1, 3, 5, 10, 20)
@@ -48,7 +48,7 @@ def run(config: ScoreConfig) -> None:
     out = config.out or workspace.root / "results" / f"{config.split}.json"
     try:
         result = score_files(
-            gold, named(config.predictions) or _predictions(workspace), split=config.split,
+            gold, named(config.predictions) or _predictions(workspace, config.split), split=config.split,
             ks=config.k, ties=config.ties, empty=config.empty,
             allow_missing=config.allow_missing, out=out,
         )  # fmt: skip
@@ -58,14 +58,14 @@ def run(config: ScoreConfig) -> None:
     Console().print(f"written: {out}", markup=False, soft_wrap=True)
 
 
-def _predictions(workspace: Workspace) -> list[tuple[str, Path]]:
-    """Every folder of Parquet parts under predictions/, named by its place there."""
-    root = workspace.root / "predictions"
+def _predictions(workspace: Workspace, split: str) -> list[tuple[str, Path]]:
+    """Every folder of Parquet parts under predictions/<split>/, named by its place there."""
+    root = workspace.root / "predictions" / split
     folders = sorted({path.parent for path in root.glob("**/*.parquet")})
     if not folders:
         raise UserError(
             f"{root}: no predictions here yet. Run first: lrmovienet predict --workspace "
-            f"{workspace.root}"
+            f"{workspace.root} --split {split}"
         )
     return [
         (root.name if folder == root else folder.relative_to(root).as_posix(), folder)

@@ -30,7 +30,7 @@ class BaseConfig:
     """Times through the source records. Paper: 15."""
     batch_size: int = 8
     """Records a step. Code: 2."""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Paper: 2e-5, for a network of 519 million parameters that is flattened over positions."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate after the warm-up. Code: a linear fall planned so long that it only rises."""

@@ -91,7 +91,7 @@ class Calibration:
     """Exponent of the frequencies of concepts. Higher: fewer distinct labels."""
     head_zipf: float = 1.54
     """Exponent of the frequencies of a concept's head-world labels; sets their distinct number."""
-    tail_zipf: float = 2.56
+    tail_zipf: float = 1.43
     """Exponent of the frequencies of a concept's tail-world labels; sets their distinct number."""
     annotator_bias: tuple[float, ...] = (-0.15, 0.0, 0.15)
     """What each annotator adds to every utility before grading: strict, even, lenient. One

@@ -41,10 +41,13 @@ class Size:
     clips: int
     films: int
     tail_cells: dict[tuple[str, ...], int]
+    concepts: float
+    """Share of all concepts that its scenes are made of: with few films, the long-tail ones would
+    else not hold most of what the others do, and few labels would be shared."""
 
 
 SIZES: dict[SizeName, Size] = {
-    "tiny": Size(24, 6, {("War", "History"): 4, ("Family", "Music"): 3}),
+    "tiny": Size(24, 6, {("War", "History"): 4, ("Family", "Music"): 3}, 0.15),
     "small": Size(
         320, 48,
         {
@@ -52,8 +55,9 @@ SIZES: dict[SizeName, Size] = {
             ("Western",): 6, ("Sport",): 5, ("War", "History"): 8, ("Family", "Music"): 3,
             ("Music", "Musical"): 2,
         },
+        0.35,
     ),
-    "paper": Size(3206, 219, _TAIL_CELLS),
+    "paper": Size(3206, 219, _TAIL_CELLS, 1.0),
 }  # fmt: skip
 
 
@@ -65,6 +69,7 @@ class Film:
     movie_id: str
     clips: int
     genres: tuple[str, ...]
+    size: SizeName
 
     @property
     def is_tail(self) -> bool:
@@ -88,7 +93,7 @@ def plan(size: SizeName, seed: int) -> tuple[Film, ...]:
     _add_head_genres(films, wanted.clips, rng)
     order = list(GENRE_CLIPS)
     return tuple(
-        Film(i, f"tt99{i + 1:06d}", clips, tuple(sorted(genres, key=order.index)))
+        Film(i, f"tt99{i + 1:06d}", clips, tuple(sorted(genres, key=order.index)), size)
         for i, (clips, genres) in enumerate(films)
     )
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from lrmovienet.synthetic.calibration import CALIBRATION, Calibration, RoleWeights
 from lrmovienet.synthetic.grammar import describe
-from lrmovienet.synthetic.plan import Film, SizeName, plan
+from lrmovienet.synthetic.plan import SIZES, Film, SizeName, plan
 from lrmovienet.synthetic.vocabulary import WORLDS, Concept, Kind, Label, World, listed, vocabulary
 from lrmovienet.synthetic.words import GENRE_GROUPS
 
 MAX_LABELS = 20
+MAX_TRIES = 200
+"""Draws of absent labels; in the small corpora a kind can run out of concepts."""
 ROLES = tuple(f.name for f in fields(RoleWeights))
 SCENES, RATINGS, PAIRS, FRAMES = 0, 1, 2, 3
 """What a film's random numbers are for: `film_rng(seed, film, RATINGS)` leaves the others alone."""
@@ -88,7 +90,7 @@ def film_rng(seed: int, film: Film, purpose: int) -> np.random.Generator:
 def scenes(film: Film, seed: int, calibration: Calibration = CALIBRATION) -> tuple[Scene, ...]:
     """All scenes of a film, equal for equal arguments wherever they are made."""
     rng = film_rng(seed, film, SCENES)
-    casting = Casting(film, calibration)
+    casting = Casting(film, seed, calibration)
     return tuple(_scene(film, i, casting, calibration, rng) for i in range(film.clips))
 
 
@@ -104,24 +106,49 @@ def true_grades(
     }
 
 
+@functools.cache
+def tail_pool(size: SizeName, seed: int, calibration: Calibration = CALIBRATION) -> frozenset[str]:
+    """All labels of the corpus' films with a long-tail genre.
+
+    Other films draw their tail-world labels from these, so that the tail world is exactly the target
+    domain: the labels that occur in a clip of a tail genre.
+    """
+    return frozenset(
+        label.text
+        for film in plan(size, seed)
+        if film.is_tail
+        for scene in scenes(film, seed, calibration)
+        for label in scene.labels
+    )
+
+
 class Casting:
     """Draws concepts as often as a film's genres ask for them, and labels by their frequency."""
 
-    def __init__(self, film: Film, calibration: Calibration) -> None:
+    def __init__(self, film: Film, seed: int, calibration: Calibration) -> None:
         self._calibration = calibration
         self._vocabulary = vocabulary()
+        self._pool = None if film.is_tail else tail_pool(film.size, seed, calibration)
         favoured = {g for genre in film.genres for g in listed(GENRE_GROUPS[genre])}
         self._chances: dict[Kind, list[float]] = {}
-        for kind, concepts in self._vocabulary.concepts.items():
+        self._concepts: dict[Kind, tuple[Concept, ...]] = {}
+        for kind, every in self._vocabulary.concepts.items():
+            concepts = every[: max(12, round(len(every) * SIZES[film.size].concepts))]
+            self._concepts[kind] = concepts
             weights = _zipf(len(concepts), calibration.concept_zipf)
             boosts = [calibration.genre_boost if c.group in favoured else 1.0 for c in concepts]
             self._chances[kind] = list(np.cumsum(weights * boosts))
 
     def concept(
         self, kind: Kind, rng: np.random.Generator, used: set[int], group: str = ""
-    ) -> Concept:
-        """A concept that is not used yet, of a group where one is asked for and has any left."""
-        concepts = self._vocabulary.concepts[kind]
+    ) -> Concept | None:
+        """A concept that is not used yet, of a group where one is asked for and has any left.
+
+        None where all of the kind are used.
+        """
+        concepts = self._concepts[kind]
+        if all(c.index in used for c in concepts):
+            return None
         if group:
             left = [c for c in concepts if c.group == group and c.index not in used]
             if left:
@@ -138,7 +165,9 @@ class Casting:
     ) -> Label | None:
         """A label of a concept that goes with those it has; None where chance finds none."""
         labels = self._vocabulary.labels[world][concept.index]
-        if not labels:  # a long name that takes no adjective, and belongs to the other world
+        if world == "tail" and self._pool is not None:
+            labels = tuple(x for x in labels if x.text in self._pool)
+        if not labels:  # a long name that takes no adjective, or none that a tail film uses
             return None
         exponent = self._calibration.head_zipf if world == "head" else self._calibration.tail_zipf
         chances = _cumulative_zipf(len(labels), exponent)
@@ -197,10 +226,12 @@ def _elements(
     for (role, kind, number, _), in_text in zip(_PARTS, calibration.in_text, strict=True):
         for _ in range(number):
             prominence = float(rng.random()) if kind in ("prop", "object") else 0.5
+            concept = casting.concept(kind, rng, used)
+            assert concept is not None, f"a scene needs more {kind} concepts than there are"
             elements.append(
                 Element(
                     role=role,
-                    concept=casting.concept(kind, rng, used),
+                    concept=concept,
                     prominence=prominence,
                     in_text=bool(rng.random() < in_text * (0.6 + 0.8 * prominence)),
                     in_picture=kind not in ("event",),
@@ -236,10 +267,14 @@ def _labels(
                     pairs.append((element, label))
     pairs = [pairs[i] for i in sorted(rng.permutation(len(pairs))[:wanted])]
     groups = {e.concept.group for e in elements}
-    while len(pairs) < wanted:
+    for _ in range(MAX_TRIES):
+        if len(pairs) >= wanted:
+            break
         like = elements[int(rng.integers(len(elements)))].concept
         near = like.group if rng.random() < calibration.near_absent else ""
         concept = casting.concept(like.kind, rng, used, near)
+        if concept is None:
+            continue
         absent = Element("absent", concept, float(rng.random()), False, False, 0.0)
         label = casting.label(world, concept, rng, [])
         if label and not (label.generic and label.text in groups):

@@ -45,12 +45,12 @@ def test_trains_once_and_predicts_every_label_of_the_split(workspace, capsys):
     wanted = [(r.clip_id, label) for r in records for label in r.labels]
     for name in before:
         assert content(workspace.root / "rankers" / name) == before[name]
-        rows = workspace.read(f"predictions/{name}").to_pydict()
+        rows = workspace.read(f"predictions/target_test/{name}").to_pydict()
         assert list(zip(rows["clip_id"], rows["label"], strict=True)) == wanted
-        assert f"predictions/{name}: {len(wanted)} rows" in out
+        assert f"predictions/target_test/{name}: {len(wanted)} rows" in out
     ranker, _ = read_ranker(workspace, "prior")
     scores = [s for r in records for s in ranker.score(r).tolist()]
-    assert workspace.read("predictions/prior")["score"].to_pylist() == scores
+    assert workspace.read("predictions/target_test/prior")["score"].to_pylist() == scores
     run_predict(PredictConfig(workspace.root, ranker=["prior"]))
     assert "up to date" in capsys.readouterr().out
 

@@ -326,6 +326,24 @@ def test_features_do_not_depend_on_the_batch(minilm):
         np.testing.assert_allclose(both.features.tokens, alone.tokens, rtol=2**-10, atol=2e-4)
 
 
+def test_the_number_of_cores_does_not_change_a_bit(minilm):
+    import torch
+
+    from lrmovienet.encoders import PackagedFrames
+
+    texts = [("dog", "word " * (n % 12 + 1)) for n in range(70)]
+    pictures = [jpeg(colour) for colour in ("red", "blue", "green", "white") * 6]
+    before = torch.get_num_threads()
+    found = []
+    for cores in (1, 3):
+        torch.set_num_threads(cores)
+        tokens = [text.features.tokens.tobytes() for text in minilm(texts)]
+        found.append((tokens, PackagedFrames()(pictures).tobytes()))
+        assert torch.get_num_threads() == cores
+    torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
 def test_a_label_that_leaves_no_room(minilm):
     with pytest.raises(
         UserError, match=r"label 'a b c .* has 14 tokens .*--max_tokens \d+ or more"
