@@ -1,8 +1,9 @@
 """`lrmovienet aggregate`: what several people said -> one grade a label, one order a pair.
 
 Ratings become relevance by their median; with an even number of ratings, by the lower of the two
-middle ones, so that a label is called relevant only if most say so. Pair choices become a preference
-by majority; ties and skips vote for neither side, and a pair without a majority is dropped.
+middle ones, so that a label is called relevant only if most say so. Pair choices become a
+preference by majority; ties and skips vote for neither side, and a pair without a majority is
+dropped.
 """
 
 from collections import Counter, defaultdict
@@ -88,10 +89,9 @@ def preferences(choices: list[dict[str, Any]]) -> Columns:
     votes: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for row in choices:
         first, second = sorted((row["label_a"], row["label_b"]))
-        chosen = {"a": row["label_a"], "b": row["label_b"]}.get(row["choice"], row["choice"])
-        # A label could be called "tie": only what was chosen by side counts as a label.
-        side = "first" if chosen == first else "second"
-        votes[row["clip_id"], first, second][side if row["choice"] in "ab" else "neither"] += 1
+        side = {"a": row["label_a"], "b": row["label_b"]}.get(row["choice"])
+        chosen = "neither" if side is None else "first" if side == first else "second"
+        votes[row["clip_id"], first, second][chosen] += 1
     names = ("clip_id", "better", "worse", "n", "agreement", "drop_reason")
     columns: Columns = {name: [] for name in names}
     for (clip_id, first, second), counted in sorted(votes.items()):
@@ -102,7 +102,7 @@ def preferences(choices: list[dict[str, Any]]) -> Columns:
         reason = None
         if 2 * won <= n or n == 0:
             reason = f"no majority between {first!r} and {second!r}"
-        row = (clip_id, better, worse, n, won / n if n else 0.5, reason)
-        for name, value in zip(names, row, strict=True):
+        values = (clip_id, better, worse, n, won / n if n else 0.5, reason)
+        for name, value in zip(names, values, strict=True):
             columns[name].append(value)
     return columns

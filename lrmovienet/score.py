@@ -47,9 +47,10 @@ def run(config: ScoreConfig) -> None:
         gold = workspace.folder("records")
     out = config.out or workspace.root / "results" / f"{config.split}.json"
     try:
+        predictions = named(config.predictions) or _predictions(workspace, config.split)
         result = score_files(
-            gold, named(config.predictions) or _predictions(workspace, config.split), split=config.split,
-            ks=config.k, ties=config.ties, empty=config.empty,
+            gold, predictions, split=config.split, ks=config.k, ties=config.ties,
+            empty=config.empty,
             allow_missing=config.allow_missing, out=out,
         )  # fmt: skip
     except RunError as error:

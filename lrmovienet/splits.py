@@ -4,10 +4,10 @@ Domains (paper, §5.1): genres ranked by their number of clips are cut into a he
 set S_Q. Labels that occur in a clip of an S_Q genre are the target domain, all others the source
 domain. A *record* is one clip with its labels of one domain; a clip can give two records.
 
-Protocols. ``paper``: every clip with source labels trains the base model, and target clips are drawn
-one by one into pairs, development and test, so that a film (even a clip, with other labels) can
-stand on both sides. ``strict``: the same domains, but test films and development films are in no
-other split.
+Protocols. ``paper``: every clip with source labels trains the base model, and target clips are
+drawn one by one into pairs, development and test, so that a film (even a clip, with other labels)
+can stand on both sides. ``strict``: the same domains, but test films and development films are in
+no other split.
 """
 
 import hashlib
@@ -61,8 +61,8 @@ def run(config: SplitConfig) -> None:
     """Make `records` and `pairs`."""
     if config.test_share <= 0 or config.dev_share <= 0 or config.test_share + config.dev_share >= 1:
         raise UserError(
-            f"--test_share {config.test_share} and --dev_share {config.dev_share}: give two numbers "
-            "above 0 that leave something for training."
+            f"--test_share {config.test_share} and --dev_share {config.dev_share}: give two "
+            "numbers above 0 that leave something for training."
         )
     workspace = Workspace(config.workspace)
     names = ("clips", "candidates", "relevance", "preferences")
@@ -94,7 +94,7 @@ def make_records(workspace: Workspace, config: SplitConfig) -> Columns:
     target = target_labels(clips.values(), labels, tail)
     films = _films(clips.values())
     splits = (
-        strict_splits(films, tail, config)
+        strict_splits(films, config)
         if config.protocol == "strict"
         else paper_splits(sorted(clips), config)
     )
@@ -127,7 +127,7 @@ def make_records(workspace: Workspace, config: SplitConfig) -> Columns:
                         "genres": clip["genres"],
                         "source": row["source"],
                         "drop_reason": reason,
-                    }  # fmt: skip
+                    }
                 )
     _check_splits(rows)
     return {name: [row[name] for row in rows] for name in rows[0]}
@@ -178,13 +178,13 @@ def target_labels(
 def tail_genres(
     clips: Iterable[Clip], labels: Mapping[str, list[dict[str, Any]]], wanted: int | None
 ) -> list[str]:
-    """The tail set S_Q: the `wanted` rarest genres, or as many as bring the paper's target share."""
+    """The tail set S_Q: the `wanted` rarest genres, or as many as give the paper's share."""
     clips = list(clips)
     ranked = genres_by_clips(clips)
     if len(ranked) < 2:
         raise UserError(
-            f"clips: {len(ranked)} genres; a split into domains needs at least two. Give the films' "
-            "genres when ingesting (column genres, or MovieNet's meta files)."
+            f"clips: {len(ranked)} genres; a split into domains needs at least two. Give the "
+            "films' genres when ingesting (column genres, or MovieNet's meta files)."
         )
     if wanted is not None:
         if not 1 <= wanted < len(ranked):
@@ -209,13 +209,11 @@ def paper_splits(clip_ids: Sequence[str], config: SplitConfig) -> dict[str, str]
     return dict(zip(drawn, names, strict=True))
 
 
-def strict_splits(
-    films: Mapping[str, list[Clip]], tail: Sequence[str], config: SplitConfig
-) -> dict[str, str]:
+def strict_splits(films: Mapping[str, list[Clip]], config: SplitConfig) -> dict[str, str]:
     """Each clip's target split, film by film, with every stratum of genres in every split.
 
-    Films are grouped by their rarest genre; within a group each film, in a seeded order, goes to the
-    split that is furthest below its share of the group's clips.
+    Films are taken by their rarest genre and, within a genre, in a seeded order; each goes to the
+    split that is furthest below its share of the clips so far.
     """
     common = genres_by_clips(clip for clips in films.values() for clip in clips)
     rank = {genre: i for i, genre in enumerate(common)}

@@ -55,7 +55,7 @@ class BaseRanker:
         Raises:
             UserError: the loss is not finite, or no dev record has a relevant label.
         """
-        with reproducible(self.config.device):
+        with reproducible(self.config.device, self.config.threads):
             self._fit(data, working)
 
     def _fit(self, data: TrainingData, working: Path) -> None:
@@ -150,7 +150,8 @@ class BaseRanker:
         """(n_labels,) predicted relevance, around 0 (low) to 2 (high)."""
         if self.actor is None:
             raise ValueError("the ranker was neither trained nor loaded")
-        return predict(self.actor, [record], self.config.device)
+        with reproducible(self.config.device, self.config.threads):
+            return predict(self.actor, [record], self.config.device)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), dimensions, training options and metrics."""
@@ -242,16 +243,18 @@ def learning_rate(config: BaseConfig, step: int, steps: int) -> float:
 
 
 @contextlib.contextmanager
-def reproducible(device: str) -> Iterator[None]:
-    """Torch made deterministic, and its global generator given back as it was."""
+def reproducible(device: str, threads: int) -> Iterator[None]:
+    """Torch made deterministic; its settings and its global generator are given back as they were."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses
-    before = torch.are_deterministic_algorithms_enabled()
+    before, cores = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count()) if device != "cpu" else []):
             yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch.set_num_threads(cores)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -205,7 +205,7 @@ def _run_shards(
         except BrokenProcessPool:
             raise UserError(
                 f"{job.table}: a worker process was ended from outside, most often because memory "
-                f"ran out. Run again with fewer --processes (now {workers}); finished parts are kept."
+                f"ran out. Run again with fewer --processes (now {workers}); what is done is kept."
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -110,8 +110,8 @@ def true_grades(
 def tail_pool(size: SizeName, seed: int, calibration: Calibration = CALIBRATION) -> frozenset[str]:
     """All labels of the corpus' films with a long-tail genre.
 
-    Other films draw their tail-world labels from these, so that the tail world is exactly the target
-    domain: the labels that occur in a clip of a tail genre.
+    Other films draw their tail-world labels from these, so that the tail world is exactly the
+    target domain: the labels that occur in a clip of a tail genre.
     """
     return frozenset(
         label.text

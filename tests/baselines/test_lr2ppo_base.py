@@ -57,6 +57,17 @@ def test_same_seed_same_bytes_other_seed_other_bytes(data, tmp_path):
     assert other["model.safetensors"] != one["model.safetensors"]
 
 
+def test_the_number_of_cores_does_not_change_a_bit(data, tmp_path):
+    before = torch.get_num_threads()
+    found = []
+    for cores in (1, 3):
+        torch.set_num_threads(cores)
+        found.append(trained(data, tmp_path / str(cores), replace(SMALL, epochs=1)))
+        assert torch.get_num_threads() == cores
+    torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
 def test_torch_is_left_as_it_was(data, tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
