@@ -1,36 +1,40 @@
 #!/usr/bin/env bash
-# The whole way, as a user would type it: real footage to candidate labels, and a generated corpus to
-# a scored ranking. Every command goes on where an earlier run stopped, and does nothing twice.
+# The whole way, as a user would type it: real footage to candidate labels, and a generated corpus
+# to a scored ranking. Every command goes on where an earlier run stopped, and does nothing twice.
+#   demo/run.sh [OUT_FOLDER [CONFIG.yaml]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-films=demo/out/films
-corpus=demo/out/corpus
+out=${1:-demo/out}
+config=${2:-configs/demo.yaml}
+films=$out/films
+corpus=$out/corpus
 
 lrm() {
     local verb=$1
     shift
-    lrmovienet "$verb" --config configs/demo.yaml "$@"
+    lrmovienet "$verb" --config "$config" "$@"
 }
 
 echo "== 1/2  Two real films: footage -> candidate labels ($films)"
-lrm ingest --workspace $films --videos 'demo/*.mp4' --descriptions demo/descriptions.csv
-lrm tag --workspace $films
-lrm extract --workspace $films
-lrm merge --workspace $films
+lrm ingest --workspace "$films" --videos 'demo/*.mp4' --descriptions demo/descriptions.csv
+lrm tag --workspace "$films"
+lrm extract --workspace "$films"
+lrm merge --workspace "$films"
 
 echo "== 2/2  A generated corpus: ratings -> features -> rankers -> scores ($corpus)"
-lrm synth --workspace $corpus
-lrm ingest --workspace $corpus --movienet $corpus/movienet
-lrm aggregate --workspace $corpus
-lrm split --workspace $corpus
-lrm encode --workspace $corpus
-lrm train --workspace $corpus --ranker prior
-lrm train --workspace $corpus --ranker lr2ppo-base
-lrm predict --workspace $corpus
+lrm synth --workspace "$corpus"
+lrm ingest --workspace "$corpus" --movienet "$corpus/movienet"
+lrm aggregate --workspace "$corpus"
+lrm split --workspace "$corpus"
+lrm encode --workspace "$corpus"
+lrm train --workspace "$corpus" --ranker prior
+lrm train --workspace "$corpus" --ranker lexical
+lrm train --workspace "$corpus" --ranker lr2ppo-base
+lrm predict --workspace "$corpus"
 
 echo
 echo "== What the films gave (pictures: $films/cards/)"
-lrm show --workspace $films
+lrm show --workspace "$films"
 echo
 echo "== How well the rankers do on target_test of the generated corpus (source grades only, R0)"
-lrm score --workspace $corpus
+lrm score --workspace "$corpus"

@@ -244,7 +244,7 @@ def learning_rate(config: BaseConfig, step: int, steps: int) -> float:
 
 @contextlib.contextmanager
 def reproducible(device: str, threads: int) -> Iterator[None]:
-    """Torch made deterministic; its settings and its global generator are given back as they were."""
+    """Torch made deterministic; its settings and generator are given back as they were."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses
     before, cores = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(True)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lrmovienet.encode import EncodeConfig, encode, run, spread
-from lrmovienet.encoders import EncodedText, TokenFeatures, TransformersFrames, TransformersText
+from lrmovienet.encoders import EncodedText, TokenFeatures
 from lrmovienet.errors import UserError
 from lrmovienet.features import FILES, FeatureStore
 from lrmovienet.files import sha256_file, write_bytes
@@ -297,71 +297,6 @@ def test_packaged_encoders_end_to_end(tmp_path, capsys):
     assert tokenizer.decode(label_ids) == "women talking"
 
 
-@pytest.fixture(scope="module")
-def minilm() -> TransformersText:
-    from lrmovienet.encoders import text_encoder
-
-    encoder = text_encoder(None, 16, "cpu")
-    assert isinstance(encoder, TransformersText)
-    return encoder
-
-
-def test_only_the_description_is_cut(minilm):
-    long = ("running man", "word " * 40)
-    (text, left_out), (short, none) = minilm([long, ("running man", "word")])
-    assert len(text.tokens) == 16
-    assert left_out == 2 + 40 + 3 - 16  # label, description, [CLS] and two [SEP]
-    assert (text.label_start, text.label_end) == (1, 3)
-    # As if the description had been that short: 16 − 2 − 3 = 11 words, and the end token is there.
-    ((same, _),) = minilm([("running man", "word " * 11)])
-    assert np.array_equal(text.tokens, same.tokens)
-    assert (len(short.tokens), none) == (6, 0)
-
-
-def test_features_do_not_depend_on_the_batch(minilm):
-    texts = [("dog", "word " * n) for n in range(1, 12)]
-    together = minilm(texts)
-    for text, both in zip(texts, together, strict=True):
-        ((alone, _),) = minilm([text])
-        np.testing.assert_allclose(both.features.tokens, alone.tokens, rtol=2**-10, atol=2e-4)
-
-
-def test_the_number_of_cores_does_not_change_a_bit(minilm):
-    import torch
-
-    from lrmovienet.encoders import PackagedFrames
-
-    texts = [("dog", "word " * (n % 12 + 1)) for n in range(70)]
-    pictures = [jpeg(colour) for colour in ("red", "blue", "green", "white") * 6]
-    before = torch.get_num_threads()
-    found = []
-    for cores in (1, 3):
-        torch.set_num_threads(cores)
-        tokens = [text.features.tokens.tobytes() for text in minilm(texts)]
-        found.append((tokens, PackagedFrames()(pictures).tobytes()))
-        assert torch.get_num_threads() == cores
-    torch.set_num_threads(before)
-    assert found[0] == found[1]
-
-
-def test_a_label_that_leaves_no_room(minilm):
-    with pytest.raises(
-        UserError, match=r"label 'a b c .* has 14 tokens .*--max_tokens \d+ or more"
-    ):
-        minilm([(" ".join("abcdefghijklmn"), "A description.")])
-    with pytest.raises(UserError, match="reads 512 at most"):
-        replace(minilm, max_tokens=513)([("dog", "A dog.")])
-
-
-def test_features_beyond_half_precision_are_refused():
-    from lrmovienet.encoders import _half
-
-    assert _half(np.array([65504.0], np.float32), "x").tolist() == [65504.0]
-    for value in (65600.0, np.nan):
-        with pytest.raises(UserError, match="above 65504"):
-            _half(np.array([value], np.float32), "x")
-
-
 def test_a_folder_without_a_model(tmp_path):
     with pytest.raises(UserError, match=r"no model here.*--text_model"):
         run(EncodeConfig(make(tmp_path).root, text_model=tmp_path))
@@ -369,60 +304,3 @@ def test_a_folder_without_a_model(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="this encoder cannot be loaded"):
         run(EncodeConfig(tmp_path, text_model=tmp_path))
-
-
-def test_roberta_and_vit_as_in_the_paper(tmp_path):
-    """Small networks of the paper's two kinds, with random weights, from folders on disk."""
-    import torch
-    from tokenizers import ByteLevelBPETokenizer
-    from transformers import (
-        RobertaConfig,
-        RobertaModel,
-        RobertaTokenizerFast,
-        ViTConfig,
-        ViTImageProcessor,
-        ViTModel,
-    )
-
-    torch.manual_seed(0)
-    bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(
-        ["a dog runs", "running man"] * 9,
-        300,
-        1,
-        False,
-        ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
-    )
-    roberta, vit = tmp_path / "roberta", tmp_path / "vit"
-    tokenizer = RobertaTokenizerFast(tokenizer_object=bpe._tokenizer)
-    tokenizer.save_pretrained(roberta)
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    RobertaModel(
-        RobertaConfig(
-            vocab_size=len(tokenizer), intermediate_size=16, max_position_embeddings=42,
-            pad_token_id=1, type_vocab_size=1, **size,
-        )
-    ).save_pretrained(roberta)  # fmt: skip
-    model = ViTModel(ViTConfig(image_size=32, patch_size=16, intermediate_size=16, **size))
-    model.save_pretrained(vit)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(vit)
-
-    encoder = TransformersText(roberta, "roberta", 40)
-    texts = [("dog", "a dog runs"), ("running man", "a dog runs " * 30)]
-    (text, _), (cut, left_out) = encoder(texts)
-    whole = tokenizer(*texts[0])
-    label = whole["input_ids"][text.label_start : text.label_end]
-    assert tokenizer.decode(label) == "dog"
-    assert len(text.tokens) == len(whole["input_ids"])
-    assert len(cut.tokens) == 40
-    assert left_out == len(tokenizer(*texts[1])["input_ids"]) - 40
-    with pytest.raises(UserError, match="reads 40 at most"):  # two positions are never used
-        TransformersText(roberta, "roberta", 41)(texts)
-
-    frames = TransformersFrames(vit, "vit")([jpeg("red"), jpeg("blue")])
-    picture = Image.open(io.BytesIO(jpeg("blue"))).resize((32, 32), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255
-    with torch.inference_mode():
-        direct = model.eval()((pixels - 0.5) / 0.5).last_hidden_state[0, 0].numpy()
-    assert frames.shape == (2, 16)
-    np.testing.assert_allclose(frames[1], direct, atol=2e-2)
