@@ -22,7 +22,7 @@ from lrmovienet.workspace import Workspace
 if TYPE_CHECKING:
     from baselines.ranker import Ranker
 
-RANKER_VERSION = 1
+RANKER_VERSION = 2
 """Raised when the same data and options would give another ranker."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

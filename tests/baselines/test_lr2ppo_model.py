@@ -1,6 +1,7 @@
 """The actor: what must not change a score, what must, and that weights load whole or not at all."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from baselines.data import load_records, subset
 from baselines.lr2ppo.base import BaseRanker, load_actor
-from baselines.lr2ppo.model import Actor, ActorConfig, Batch, collate, masked_mean
+from baselines.lr2ppo.model import Actor, ActorConfig, Batch, collate, masked_mean, said_in
 from lrmovienet.errors import UserError
 from lrmovienet.features import FeatureStore
 
@@ -155,3 +156,24 @@ def test_weights_load_whole_or_not_at_all(actor, tmp_path, records):
     (tmp_path / "config.json").write_text(json.dumps({**config, "width": 32}))
     with pytest.raises(UserError, match="train again"):
         load_actor(tmp_path)
+
+
+def test_said_in_finds_the_label_in_the_description():
+    """Tokens: label, then description of an unlike, a like and a padding token (by hand)."""
+    text = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [3.0, 4.0], [9.0, 0.0]]])
+    label = torch.tensor([[True, False, False, False]])
+    there = torch.tensor([[True, True, True, False]])
+    weights, nearest = said_in(text, label, there)
+    # Cosines to the label: 0 and 3/5; the label itself and the padding do not count.
+    like = math.exp(10 * 0.6)
+    assert weights[0].tolist() == pytest.approx([0, 1 / (1 + like), like / (1 + like), 0])
+    assert nearest[0].tolist() == pytest.approx([4 * 0.6 - 2, 4 * 0.6 - 2])
+
+
+def test_said_in_averages_over_the_labels_tokens():
+    """Two label tokens, orthogonal: each finds its own; as a whole they are half-way (cos 45°)."""
+    text = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [2.0, 0.0], [0.6, 0.8]]])
+    label = torch.tensor([[True, True, False, False]])
+    _, nearest = said_in(text, label, torch.ones(1, 4, dtype=torch.bool))
+    whole = (0.6 + 0.8) / math.sqrt(2)
+    assert nearest[0].tolist() == pytest.approx([4 * (1 + 0.8) / 2 - 2, 4 * whole - 2], rel=1e-5)
