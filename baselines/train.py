@@ -69,7 +69,7 @@ def train(workspace: Workspace, config: TrainConfig) -> str:
     """Train one ranker and put it in place. Returns what came of it."""
     from baselines.data import training_data
     from baselines.ranker import ranker_class
-    from lrmovienet.features import FeatureStore, put_in_place
+    from lrmovienet.features import FeatureStore
 
     started = time.monotonic()
     name = _name(config)
@@ -113,7 +113,7 @@ def train(workspace: Workspace, config: TrainConfig) -> str:
             "code_version": __version__,
         }  # fmt: skip
         write_json(whole / "manifest.json", manifest)
-        put_in_place(workspace, whole, f"rankers/{name}")
+        workspace.put_in_place(whole, f"rankers/{name}")
         shutil.rmtree(building)
         wall_s = time.monotonic() - started
         workspace.log_run(

@@ -76,7 +76,7 @@ def encode(
     Raises:
         UserError: there is nothing to encode, or a keyframe cannot be read.
     """
-    from lrmovienet.features import FILES, STORE_VERSION, is_whole, put_in_place, read_manifest
+    from lrmovienet.features import FILES, STORE_VERSION, is_whole, read_manifest
     from lrmovienet.keyframes import KeyframeReader, frames_root
 
     started = time.monotonic()
@@ -128,7 +128,7 @@ def encode(
             "frame_shards": [[k, len(s)] for k, s in frames.items()],
         }  # fmt: skip
         write_json(whole / "manifest.json", manifest)
-        put_in_place(workspace, whole, "features")
+        workspace.put_in_place(whole, "features")
         shutil.rmtree(building, ignore_errors=True)
         wall_s = time.monotonic() - started
         workspace.log_run(

@@ -15,7 +15,6 @@ The arrays are memory-mapped: reading one label's features touches nothing else.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -224,21 +223,6 @@ def write_index(
     clip_ids, frames = zip(*frames_of, strict=True)
     numbers = pa.array(frames, pa.list_(pa.int32()))
     write_rows(folder / "clips.parquet", pa.table({"clip_id": clip_ids, "frames": numbers}))
-
-
-def put_in_place(workspace: Workspace, whole: Path, name: str) -> None:
-    """Move a finished folder to its place in the workspace; an older one goes in the same step.
-
-    A run killed in between leaves the older folder in ``.replaced``, where the next run finds it.
-    """
-    final, replaced = workspace.root / name, workspace.root / ".replaced" / name
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():
-        replaced.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-        final.rename(replaced)
-    whole.rename(final)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _join(path: Path, shards: Sequence[Path]) -> tuple[int, int]:

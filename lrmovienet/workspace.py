@@ -186,7 +186,16 @@ class Workspace:
         content = [[p.file, p.sha256] for p in (*manifest.parts, *manifest.dropped)]
         manifest = replace(manifest, digest=sha256_of(content))
         write_json(whole / "manifest.json", asdict(manifest))
-        final, replaced = self.root / manifest.table, self.root / ".replaced" / manifest.table
+        self.put_in_place(whole, manifest.table)
+        shutil.rmtree(building, ignore_errors=True)
+        return manifest
+
+    def put_in_place(self, whole: Path, name: str) -> None:
+        """Move a finished folder to its place; an older one goes in the same step.
+
+        A run killed in between leaves the older folder in ``.replaced``, where it is found.
+        """
+        final, replaced = self.root / name, self.root / ".replaced" / name
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
             replaced.parent.mkdir(parents=True, exist_ok=True)
@@ -194,8 +203,6 @@ class Workspace:
             final.rename(replaced)
         whole.rename(final)
         shutil.rmtree(replaced, ignore_errors=True)
-        shutil.rmtree(building, ignore_errors=True)
-        return manifest
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
