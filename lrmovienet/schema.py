@@ -343,7 +343,12 @@ def from_columns(columns: dict[str, list[object]], table: Table, where: str) -> 
     for name, values in columns.items():
         known = name in table.schema.names
         try:
-            arrays[name] = pa.array(values, type=table.schema.field(name).type if known else None)
+            wanted = table.schema.field(name).type if known else None
+            if wanted is not None and pa.types.is_integer(wanted):
+                # Given the type at once, pyarrow would cut 1.5 to 1 without a word.
+                arrays[name] = pa.array(values).cast(wanted)
+            else:
+                arrays[name] = pa.array(values, type=wanted)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise UserError(f"{where}: column {name!r}: {_first_line(error)}") from None
     return validate(pa.table(arrays), table, where)

@@ -1,0 +1,178 @@
+"""Domains by genre, splits by clip or film, nested pairs."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lrmovienet.errors import UserError
+from lrmovienet.runner.local import run_once
+from lrmovienet.schema import PAIR_PERCENTS
+from lrmovienet.splits import (
+    SplitConfig,
+    genres_by_clips,
+    paper_splits,
+    run,
+    strict_splits,
+    tail_genres,
+    target_labels,
+)
+from lrmovienet.workspace import Workspace
+
+
+def clip(clip_id: str, *genres: str) -> dict:
+    return {"clip_id": clip_id, "movie_id": clip_id.split("_")[0], "genres": list(genres)}
+
+
+def labels(**of_clip: str) -> dict[str, list[dict]]:
+    return {c: [{"label": x} for x in text.split()] for c, text in of_clip.items()}
+
+
+CLIPS = [clip("f1_0", "Drama"), clip("f2_0", "Drama", "War"), clip("f3_0", "Drama", "Crime"),
+         clip("f4_0", "Crime")]  # fmt: skip
+LABELS = labels(f1_0="love rain", f2_0="tank rain", f3_0="gun car", f4_0="gun money")
+
+
+def test_genres_are_ranked_by_clips_then_by_name():
+    assert genres_by_clips(CLIPS) == ["Drama", "Crime", "War"]
+    assert genres_by_clips([clip("a_0", "B"), clip("b_0", "A")]) == ["A", "B"]
+
+
+def test_target_labels_are_those_of_clips_with_a_tail_genre():
+    # f2 is a Drama too: what it shares with Drama ("rain") is still a target label.
+    assert target_labels(CLIPS, LABELS, ["War"]) == {"tank", "rain"}
+
+
+def test_the_cut_brings_the_papers_share():
+    # Of 7 labels War has 2 (.29), War and Crime have 5 (.71); the paper has .318.
+    assert tail_genres(CLIPS, LABELS, None) == ["War"]
+    assert tail_genres(CLIPS, LABELS, 2) == ["Crime", "War"]
+
+
+@pytest.mark.parametrize("wanted", [0, 3, -1])
+def test_a_tail_must_leave_a_head(wanted):
+    with pytest.raises(UserError, match="--tail_genres"):
+        tail_genres(CLIPS, LABELS, wanted)
+
+
+def test_one_genre_cannot_be_cut():
+    with pytest.raises(UserError, match="needs at least two"):
+        tail_genres([clip("a_0", "Drama")], LABELS, None)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 6), min_size=5, max_size=30), st.integers(0, 9))
+def test_strict_keeps_films_whole_and_shares_near(sizes, seed):
+    films = {
+        f"f{i}": [clip(f"f{i}_{j}", "ABC"[i % 3]) for j in range(n)] for i, n in enumerate(sizes)
+    }
+    config = SplitConfig(seed=seed)
+    splits = strict_splits(films, config)
+    assert len(splits) == sum(sizes)
+    for clips in films.values():
+        assert len({splits[c["clip_id"]] for c in clips}) == 1
+    test = sum(split == "target_test" for split in splits.values())
+    assert abs(test - config.test_share * sum(sizes)) <= max(sizes)
+    assert splits == strict_splits(dict(reversed(films.items())), config)
+
+
+def test_paper_draws_the_papers_proportions():
+    clip_ids = [f"c{i}" for i in range(3206)]
+    drawn = paper_splits(clip_ids, SplitConfig())
+    splits = list(drawn.values())
+    assert splits.count("target_test") == 1000
+    assert splits.count("target_dev") == 321
+    assert splits.count("target_pairs") == 3206 - 1000 - 321
+    assert paper_splits(clip_ids, SplitConfig(seed=1)) != drawn
+    assert paper_splits(clip_ids, SplitConfig()) == drawn
+
+
+def put(workspace: Workspace, table: str, rows: list[dict]) -> None:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    run_once(workspace, table, lambda: columns, version="1", inputs={}, config={})
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """24 films of 2 clips with 4 head and 4 tail labels each; every fourth film is a War film."""
+    workspace = Workspace(tmp_path)
+    clips, candidates, relevance, preferences = [], [], [], []
+    for film in range(24):
+        for n in range(2):
+            name = f"f{film:02d}_{n:04d}"
+            war = film % 4 == 0
+            clips.append({
+                "clip_id": name, "movie_id": f"f{film:02d}", "title": None,
+                "genres": ["Drama", "War"] if war else ["Drama"], "description": "A scene.",
+                "shot": [0, 1], "frame": [0, 9], "start_s": None, "end_s": None,
+                "keyframes": [{"ref": f"f{film:02d}/shot_0000_img_0.jpg", "sha256": "0" * 64}],
+            })  # fmt: skip
+            own = [f"tail {i}" for i in range(4)] + [f"head {i}" for i in range(0 if war else 4)]
+            for position, label in enumerate(own):
+                source = {"kind": "entity", "model": "m", "score": None}
+                row = {"clip_id": name, "label": label}
+                candidates.append({**row, "position": position, "sources": [source]})
+                grade = {"grade": position % 3, "n_ratings": 1, "spread": 0, "method": "m"}
+                relevance.append({**row, **grade})
+            for i in range(3):
+                pair = {"better": f"tail {i}", "worse": f"tail {i + 1}", "n": 1, "agreement": 1.0}
+                preferences.append({"clip_id": name, **pair})
+    for table, rows in (("clips", clips), ("candidates", candidates), ("relevance", relevance),
+                        ("preferences", preferences)):  # fmt: skip
+        put(workspace, table, rows)
+    return workspace
+
+
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_records_hold_what_the_protocol_promises(corpus, protocol):
+    run(SplitConfig(corpus.root, protocol=protocol, tail_genres=1, max_labels=3))
+    rows = corpus.read("records").to_pylist()
+    films = {s: {r["movie_id"] for r in rows if r["split"] == s} for s in
+             ("source_train", "target_pairs", "target_dev", "target_test")}  # fmt: skip
+    assert all(films.values())
+    if protocol == "strict":
+        for held in ("target_dev", "target_test"):
+            for other in films:
+                assert other == held or not films[held] & films[other]
+    else:
+        assert films["source_train"] == {f"f{i:02d}" for i in range(24) if i % 4}
+    for row in rows:
+        assert row["label"].startswith("tail" if row["domain"] == "target" else "head")
+        assert (row["grade"] is None) == (row["split"] == "target_pairs")
+        # The place within the record, not among all candidates of the clip.
+        assert row["position"] == int(row["label"][-1]) < 3
+    reasons = corpus.read_dropped("records")["reason"].to_pylist()
+    assert "beyond the 3 labels of a target record" in reasons
+    everything = corpus.require("records")
+    assert everything.rows + everything.rows_dropped == corpus.require("candidates").rows
+
+
+def test_pairs_are_nested_and_within_target_pairs(corpus):
+    run(SplitConfig(corpus.root, tail_genres=1))
+    rows = corpus.read("pairs").to_pylist()
+    records = corpus.read("records").to_pylist()
+    allowed = {r["clip_id"] for r in records if r["split"] == "target_pairs"}
+    assert {r["clip_id"] for r in rows} == allowed
+    within = [sum(r["percent"] <= p for r in rows) for p in PAIR_PERCENTS]
+    assert within == [len(rows) * p // 40 for p in PAIR_PERCENTS]
+    manifest = corpus.require("pairs")
+    assert manifest.rows + manifest.rows_dropped == corpus.require("preferences").rows
+
+
+def test_the_seed_decides_and_nothing_else(corpus):
+    digests = []
+    for seed in (0, 1, 0):
+        run(SplitConfig(corpus.root, tail_genres=1, seed=seed))
+        digests.append(corpus.require("records").digest)
+    assert digests[0] == digests[2] != digests[1]
+
+
+@pytest.mark.parametrize("shares", [(0, 0.1), (0.5, 0.5), (0.3, 0)])
+def test_shares_that_leave_nothing_are_refused(corpus, shares):
+    with pytest.raises(UserError, match="leave something for training"):
+        run(SplitConfig(corpus.root, test_share=shares[0], dev_share=shares[1]))
+
+
+def test_an_empty_split_is_refused_and_leaves_no_table(corpus):
+    with pytest.raises(UserError, match="split target_dev would be empty"):
+        run(SplitConfig(corpus.root, tail_genres=1, dev_share=1e-9))
+    assert corpus.manifest("records") is None

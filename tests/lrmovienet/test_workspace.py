@@ -1,0 +1,126 @@
+"""Tables are whole or not there, and say so when they are damaged."""
+
+import json
+import multiprocessing
+
+import pytest
+
+from lrmovienet.errors import UserError
+from lrmovienet.files import atomic_open
+from lrmovienet.runner.local import run_once
+from lrmovienet.workspace import Workspace
+
+ROWS = {"clip_id": ["a", "b"], "label": ["dog", "cat"], "score": [0.5, 1.5]}
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    workspace = Workspace(tmp_path / "w")
+    make(workspace)
+    return workspace
+
+
+def make(workspace, version="1"):
+    rows = {name: list(values) for name, values in ROWS.items()}
+    return run_once(workspace, "predictions/x", lambda: rows, version=version, inputs={}, config={})
+
+
+def content(workspace) -> dict[str, bytes]:
+    folder = workspace.folder("predictions/x")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_what_is_written_is_read(workspace):
+    assert workspace.read("predictions/x").to_pydict() == ROWS
+    assert workspace.read("predictions/x", ["label"]).to_pydict() == {"label": ["dog", "cat"]}
+    assert workspace.read_dropped("predictions/x").num_rows == 0
+
+
+def test_equal_runs_write_equal_bytes(workspace, tmp_path):
+    other = Workspace(tmp_path / "other")
+    make(other)
+    assert content(other) == content(workspace)
+
+
+def test_a_missing_table_names_the_command(workspace):
+    with pytest.raises(UserError, match=r"no table 'clips' here yet.*lrmovienet ingest"):
+        workspace.read("clips")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_part_is_refused_by_name(workspace, damage):
+    path = workspace.folder("predictions/x") / "part-00000.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"flip": data, "cut": data[:50], "empty": b""}[damage])
+    with pytest.raises(UserError, match=r"part-00000.parquet: damaged.*make the table again"):
+        workspace.read("predictions/x")
+    assert not make(workspace).up_to_date
+    assert workspace.read("predictions/x").to_pydict() == ROWS
+
+
+def test_a_missing_part_is_refused_by_name(workspace):
+    (workspace.folder("predictions/x") / "part-00000.parquet").unlink()
+    with pytest.raises(UserError, match=r"part-00000.parquet: named in the manifest but not there"):
+        workspace.read("predictions/x")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parts": 1}', '{"parts": [{}]}'])
+def test_a_broken_manifest_is_refused(workspace, text):
+    (workspace.folder("predictions/x") / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="not a readable manifest"):
+        workspace.read("predictions/x")
+
+
+def test_another_schema_version_is_refused(workspace):
+    path = workspace.folder("predictions/x") / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(UserError, match="schema version 99"):
+        workspace.read("predictions/x")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), atomic_open(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    assert path.read_bytes() == b"old"
+
+
+def hold(root, held, done):
+    with Workspace(root).locked():
+        held.set()
+        done.wait(30)
+
+
+def test_a_second_writer_is_told(workspace):
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(workspace.root, held, done))
+    other.start()
+    assert held.wait(30)
+    with pytest.raises(UserError, match="another lrmovienet run is writing here"):
+        make(workspace, version="2")
+    done.set()
+    other.join()
+    make(workspace, version="2")
+
+
+def test_killed_between_the_two_renames_the_old_table_is_still_there(workspace):
+    before = content(workspace)
+    replaced = workspace.root / ".replaced" / "predictions" / "x"
+    replaced.parent.mkdir(parents=True)
+    workspace.folder("predictions/x").rename(replaced)
+    assert workspace.read("predictions/x").to_pydict() == ROWS
+    assert make(workspace).up_to_date
+    assert content(workspace) == before
+    assert (workspace.root / "predictions" / "x").exists()
+    assert not replaced.exists()
+
+
+def test_a_file_as_workspace_is_refused(tmp_path):
+    (tmp_path / "w").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        make(Workspace(tmp_path / "w"))
