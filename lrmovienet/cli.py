@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from lrmovienet import __version__
 from lrmovienet.errors import UserError
@@ -92,22 +92,38 @@ def parse(verb: str, config_class: type, argv: list[str]) -> Any:
         SystemExit: 2 for a wrong option, 0 after ``--help`` or ``--print_config``.
     """
     import jsonargparse
+    import yaml
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"lrmovienet {verb}", description=VERBS[verb].help, exit_on_error=True
+        prog=f"lrmovienet {verb}", description=VERBS[verb].help, print_config=None
     )
     parser.add_argument(
         "--config", action="config", help=f"YAML file; its section {verb!r} sets the options below"
     )
+    parser.add_argument(
+        "--print_config", action="store_true", help="print what would run, as such a file, and exit"
+    )
     parser.add_class_arguments(config_class, as_group=False)
-    flags = {f.name for f in fields(config_class) if f.type is bool or f.type == "bool"}
-    given = parser.parse_args(_normalise(argv, flags, verb))
+    given = parser.parse_args(_normalise(argv, get_type_hints(config_class), verb))
+    if given.pop("print_config"):
+        section = yaml.safe_load(parser.dump(given, skip_none=False))
+        # The parser leaves out options without a value; what would run has them all.
+        section = {f.name: section.get(f.name) for f in fields(config_class)}
+        text = yaml.safe_dump({verb: section}, sort_keys=False, allow_unicode=True)
+        sys.stdout.write(text)
+        parser.exit()
     return config_class(**{f.name: given[f.name] for f in fields(config_class)})
 
 
-def _normalise(argv: list[str], flags: set[str], verb: str) -> list[str]:
-    """Dashes as underscores, bare flags as ``=true``, a config file as this verb's section."""
+def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
+    """Options as jsonargparse has them.
+
+    Dashes become underscores, a bare flag ``=true``, an option with a list is emptied and then
+    appended to, once each time it is given, and a config file becomes this verb's section, first,
+    so that what is given beside it wins.
+    """
+    configs: list[str] = []
     result: list[str] = []
     words = iter(range(len(argv)))
     for i in words:
@@ -123,12 +139,24 @@ def _normalise(argv: list[str], flags: set[str], verb: str) -> list[str]:
                 if following is None:
                     raise UserError("--config needs a file.")
                 value = argv[next(words)]
-            result.append(f"--config={_section(Path(value), verb)}")
-        elif name in flags and not equals and following not in ("true", "false"):
+            configs.append(f"--config={_section(Path(value), verb)}")
+        elif name == "print_config":
+            result.append(f"--print_config{equals}{value}")
+        elif types.get(name) is bool and not equals and following not in ("true", "false"):
             result.append(f"--{name}=true")
+        elif _is_list(types.get(name)) and (equals or following is not None):
+            value = value if equals else argv[next(words)]
+            if f"--{name}=[]" not in result:
+                result.append(f"--{name}=[]")
+            result.append(f"--{name}+={value}")
         else:
             result.append(f"--{name}{equals}{value}")
-    return result
+    return configs + result
+
+
+def _is_list(hint: Any) -> bool:
+    """Whether a field's type is a list, or may be one."""
+    return get_origin(hint) is list or any(get_origin(part) is list for part in get_args(hint))
 
 
 def _section(path: Path, verb: str) -> str:
@@ -150,7 +178,15 @@ def _section(path: Path, verb: str) -> str:
         raise UserError(
             f"{path}: unknown section {', '.join(unknown)}; sections are verbs: {', '.join(VERBS)}."
         )
-    return json.dumps(content.get(verb) or {})
+    section = content.get(verb) or {}
+    if not isinstance(section, dict):
+        raise UserError(
+            f"{path}: section {verb!r} must hold options, such as `{verb}: {{seed: 0}}`."
+        )
+    try:
+        return json.dumps(section, default=str)  # str: YAML has dates, no option has
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: section {verb!r} contains itself.") from None
 
 
 def _no_verb(argv: list[str]) -> int:

@@ -11,6 +11,8 @@ row that comes back with a ``drop_reason`` goes into the stage's dropped rows in
 
 from typing import Any, Protocol
 
+from lrmovienet.errors import UserError
+
 Columns = dict[str, list[Any]]
 
 
@@ -41,7 +43,9 @@ def take(columns: Columns, rows: list[int]) -> Columns:
 
 
 def split(columns: Columns, size: int) -> list[Columns]:
-    """Consecutive batches of at most `size` rows."""
+    """Consecutive batches of at most `size` rows. Raises UserError for a size below 1."""
+    if size < 1:
+        raise UserError(f"--shard_size {size}: give 1 or more.")
     total = count(columns)
     return [
         take(columns, list(range(start, min(start + size, total))))

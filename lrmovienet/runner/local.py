@@ -193,7 +193,7 @@ def _run_shards(
         # Spawned, not forked: torch and OpenCV keep threads that do not survive a fork.
         context = multiprocessing.get_context("spawn")
         workers = min(job.processes, len(todo))
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(),))
+        pool = ProcessPoolExecutor(workers, context, start_worker, (os.getpid(),))
         light = replace(job, shards=())
         try:
             futures = {
@@ -212,7 +212,7 @@ def _run_shards(
     return failures
 
 
-def _start_worker(parent: int) -> None:
+def start_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end when it is gone, however it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -236,7 +236,9 @@ def _run_shard(job: Job, shard: Columns, building: Path, key: str) -> list[Failu
     except Exception as error:
         if job.fail_fast or _is_the_machines(error):
             raise
-        for row in range(count(shard)):
+        if count(shard) == 1:
+            failures.append(_failure(job, str(shard[job.item][0]), error))
+        for row in range(count(shard) if not failures else 0):
             try:
                 outputs.append(job.stage(take(shard, [row])))
             except Exception as item_error:

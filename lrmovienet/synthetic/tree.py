@@ -13,7 +13,7 @@ from typing import Any
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of, write_bytes, write_json
 from lrmovienet.progress import progress
-from lrmovienet.runner.local import _start_worker
+from lrmovienet.runner.local import start_worker
 from lrmovienet.synthetic.calibration import Calibration
 from lrmovienet.synthetic.movienet_files import film_files
 from lrmovienet.synthetic.plan import SizeName, plan
@@ -96,7 +96,7 @@ class _FilmJob:
 def _in_processes(job: _FilmJob, todo: list[int], processes: int) -> Any:
     # Spawned, not forked: OpenCV keeps threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(todo)), context, _start_worker, (os.getpid(),))
+    pool = ProcessPoolExecutor(min(processes, len(todo)), context, start_worker, (os.getpid(),))
     try:
         futures: list[Future[tuple[str, dict[str, str]]]] = [pool.submit(job, i) for i in todo]
         for future in as_completed(futures):

@@ -1,0 +1,140 @@
+"""The command line: verbs in order, options from dataclasses, one message for a wrong word."""
+
+import importlib
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from lrmovienet.cli import VERBS, main, parse
+from lrmovienet.errors import UserError
+from lrmovienet.ingest import IngestConfig
+from lrmovienet.status import StatusConfig
+from lrmovienet.tagging import TagConfig
+
+
+def config_of(verb: str) -> type:
+    return getattr(importlib.import_module(VERBS[verb].module), VERBS[verb].config)
+
+
+def test_help_lists_the_verbs_in_the_datas_order(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    places = [out.index(f"\n  {verb} ") for verb in VERBS]
+    assert places == sorted(places)
+    assert list(VERBS).index("ingest") < list(VERBS).index("merge") < list(VERBS).index("score")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_a_field_with_help(verb, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for field in fields(config_of(verb)):
+        after = out.split(f"--{field.name}")[-1]
+        described = after.split("(type:")[0].split("(required")[0]
+        assert len(described.split()) >= 4, f"--{field.name} has no help"
+    assert "--workspace" in out and "--config" in out and "--print_config" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_printed_config_is_a_config(verb, capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--workspace", "elsewhere", "--print_config"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    printed = yaml.safe_load(text)[verb]
+    assert set(printed) == {field.name for field in fields(config_of(verb))}
+    assert printed["workspace"] == "elsewhere"
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    given = parse(verb, config_of(verb), ["--config", str(path)])
+    assert given == parse(verb, config_of(verb), ["--workspace", "elsewhere"])
+
+
+def test_each_verb_takes_its_own_section_and_options_win(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("tag: {top: 7, floor: 0.5}\nstatus: {reasons: 9}\n")
+    assert parse("status", StatusConfig, [f"--config={path}"]).reasons == 9
+    tag = parse("tag", TagConfig, ["--config", str(path), "--top", "3"])
+    assert (tag.top, tag.floor) == (3, 0.5)
+
+
+@pytest.mark.parametrize("form", ["--fail-fast", "--fail_fast", "--fail-fast=true"])
+def test_dashes_and_bare_flags(form):
+    assert parse("tag", TagConfig, [form]).fail_fast
+    assert not parse("tag", TagConfig, ["--fail-fast", "false"]).fail_fast
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tagg: {}", "unknown section tagg"),
+        ("- 1", "one section a verb"),
+        ("a: [", "not a readable YAML file"),
+    ],
+)
+def test_a_wrong_config_file_is_named(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        parse("tag", TagConfig, ["--config", str(path)])
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tagg"], "no verb 'tagg'. Did you mean 'tag'?"),
+        (["tag", "--config", "nowhere.yaml"], "nowhere.yaml: no such config file"),
+        (["tag", "--config"], "--config needs a file"),
+        (["tag", "--workspace", "nowhere"], "no table 'clips' here yet"),
+        (["tag", "--top", "many"], "Expected a <class 'int'>. Got value: many"),
+        (["tag", "--color", "red"], "--color"),
+    ],
+)
+def test_wrong_words_end_in_one_message_and_code_2(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(words)
+    except SystemExit as left:
+        code = left.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_full_disk_is_one_message(capsys, monkeypatch):
+    def full(config):
+        raise OSError(28, "No space left on device", "w/x.parquet")
+
+    monkeypatch.setattr("lrmovienet.status.run", full)
+    assert main(["status"]) == 2
+    err = capsys.readouterr().err
+    assert "w/x.parquet: No space left on device. Finished tables are as they were" in err
+
+
+def test_an_interrupt_is_said_and_130(capsys, monkeypatch):
+    def interrupt(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lrmovienet.status.run", interrupt)
+    assert main(["status"]) == 130
+    assert "run the same command to go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--videos", "a.mp4", "--videos", "b.mp4"], ["a.mp4", "b.mp4"]),
+        (["--videos=a.mp4", "--videos=b.mp4", "--videos", "c.mp4"], ["a.mp4", "b.mp4", "c.mp4"]),
+        (["--videos", "[a.mp4, b.mp4]", "--videos", "c.mp4"], ["a.mp4", "b.mp4", "c.mp4"]),
+        (["--videos", "a.mp4"], ["a.mp4"]),
+    ],
+)
+def test_an_option_of_several_values_may_be_repeated(words, expected):
+    assert parse("ingest", IngestConfig, words).videos == expected
