@@ -100,7 +100,9 @@ def preferences(choices: list[dict[str, Any]]) -> Columns:
         n = counted["first"] + counted["second"]
         won = max(counted["first"], counted["second"])
         reason = None
-        if 2 * won <= n or n == 0:
+        if first == second:
+            reason = f"{first!r} was compared with itself"
+        elif 2 * won <= n or n == 0:
             reason = f"no majority between {first!r} and {second!r}"
         values = (clip_id, better, worse, n, won / n if n else 0.5, reason)
         for name, value in zip(names, values, strict=True):

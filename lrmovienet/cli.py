@@ -107,7 +107,7 @@ def parse(verb: str, config_class: type, argv: list[str]) -> Any:
     parser.add_class_arguments(config_class, as_group=False)
     given = parser.parse_args(_normalise(argv, get_type_hints(config_class), verb))
     if given.pop("print_config"):
-        section = yaml.safe_load(parser.dump(given, skip_none=False))
+        section = yaml.safe_load(parser.dump(given))
         # The parser leaves out options without a value; what would run has them all.
         section = {f.name: section.get(f.name) for f in fields(config_class)}
         text = yaml.safe_dump({verb: section}, sort_keys=False, allow_unicode=True)

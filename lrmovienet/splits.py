@@ -59,9 +59,10 @@ class SplitConfig(VerbConfig):
 
 def run(config: SplitConfig) -> None:
     """Make `records` and `pairs`."""
-    if config.test_share <= 0 or config.dev_share <= 0 or config.test_share + config.dev_share >= 1:
+    test, dev = config.test_share, config.dev_share
+    if not (test > 0 and dev > 0 and test + dev < 1):  # so put, it refuses nan too
         raise UserError(
-            f"--test_share {config.test_share} and --dev_share {config.dev_share}: give two "
+            f"--test_share {test} and --dev_share {dev}: give two "
             "numbers above 0 that leave something for training."
         )
     workspace = Workspace(config.workspace)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lrmovienet.config import VerbConfig
 from lrmovienet.schema import TABLES
@@ -27,7 +28,7 @@ def run(config: StatusConfig) -> None:
         for path in workspace.root.glob("**/manifest.json")
         if path.relative_to(workspace.root).parts[0] in TABLES
     )
-    tables = Table(title=str(config.workspace), title_justify="left")
+    tables = Table(title=Text(str(config.workspace)), title_justify="left")
     for heading in ("table", "rows", "dropped", "parts", "content"):
         tables.add_column(heading, justify="left" if heading in ("table", "content") else "right")
     reasons = Table(title="dropped", title_justify="left")
@@ -36,13 +37,14 @@ def run(config: StatusConfig) -> None:
     for name in names:
         manifest = workspace.require(name)
         tables.add_row(
-            name, str(manifest.rows), str(manifest.rows_dropped), str(len(manifest.parts)),
+            Text(name), str(manifest.rows), str(manifest.rows_dropped), str(len(manifest.parts)),
             manifest.digest[:12],
         )  # fmt: skip
         counted = Counter(workspace.read_dropped(name)["reason"].to_pylist())
         for reason, rows in counted.most_common(config.reasons):
-            reasons.add_row(name, str(rows), reason)
+            # As Text: a reason quotes file names, whose brackets are not markup.
+            reasons.add_row(Text(name), str(rows), Text(reason))
     console = Console()
-    console.print(tables if names else f"{config.workspace}: no tables yet")
+    console.print(tables if names else Text(f"{config.workspace}: no tables yet"))
     if reasons.row_count:
         console.print(reasons)

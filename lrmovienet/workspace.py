@@ -182,7 +182,7 @@ class Workspace:
         shutil.rmtree(whole, ignore_errors=True)
         whole.mkdir(parents=True)
         for part in (*manifest.parts, *manifest.dropped):
-            _link(building / building_name(part.key, part.kind, part.failed), whole / part.file)
+            link(building / building_name(part.key, part.kind, part.failed), whole / part.file)
         content = [[p.file, p.sha256] for p in (*manifest.parts, *manifest.dropped)]
         manifest = replace(manifest, digest=sha256_of(content))
         write_json(whole / "manifest.json", asdict(manifest))
@@ -263,8 +263,9 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise UserError(f"{path}: not a readable Parquet file ({reason})") from None
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, or where the file system has no hard links, a whole copy."""
     try:
         target.hardlink_to(source)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
+    except OSError:
+        write_bytes(target, source.read_bytes())

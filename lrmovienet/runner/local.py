@@ -32,6 +32,7 @@ from lrmovienet.workspace import (
     Part,
     Workspace,
     building_name,
+    link,
     read_rows,
     write_rows,
 )
@@ -175,7 +176,7 @@ def _take_over(
             if part.key in wanted and not part.failed and not target.exists() and source.exists():
                 if sha256_file(source) != part.sha256:
                     continue
-                target.hardlink_to(source)
+                link(source, target)
     return {i for i, key in enumerate(keys) if (building / building_name(key, "part", 0)).exists()}
 
 

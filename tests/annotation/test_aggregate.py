@@ -1,6 +1,8 @@
 """Ratings to one grade, choices to one order, by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annotation.aggregate import preferences, relevance
 
@@ -68,3 +70,38 @@ def test_without_a_majority_the_pair_is_dropped(choices):
 def test_labels_may_be_called_like_choices():
     found = preferences(chose(("tie", "a", "a"), ("a", "tie", "b")))
     assert (found["better"], found["worse"], found["n"]) == (["tie"], ["a"], [2])
+
+
+def test_a_label_compared_with_itself_is_no_preference():
+    found = preferences(chose(("x", "x", "a")))
+    assert found["drop_reason"] == ["'x' was compared with itself"]
+
+
+def test_clips_are_counted_apart_and_sorted():
+    rows = [
+        {**row, "clip_id": clip}
+        for clip in ("d", "c")
+        for row in chose(("x", "y", "ab"[clip == "d"]))
+    ]
+    found = preferences(rows)
+    assert list(zip(found["clip_id"], found["better"], found["n"], strict=True)) == [
+        ("c", "x", 1),
+        ("d", "y", 1),
+    ]
+    graded = relevance([{**row, "clip_id": clip} for clip in ("d", "c") for row in rated(2)])
+    assert (graded["clip_id"], graded["n_ratings"]) == (["c", "d"], [1, 1])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b", "tie", "skip"])), min_size=1))
+def test_what_was_shown_first_does_not_matter(votes):
+    """Every vote as cast, against the same votes with the labels swapped on the screen."""
+    other = {"a": "b", "b": "a", "tie": "tie", "skip": "skip"}
+    straight = preferences(chose(*(("x", "y", vote) for _, vote in votes)))
+    mixed = [("y", "x", other[vote]) if swap else ("x", "y", vote) for swap, vote in votes]
+    assert preferences(chose(*reversed(mixed))) == straight
+    cast = [vote for _, vote in votes]
+    for_x, for_y = cast.count("a"), cast.count("b")
+    assert (straight["drop_reason"] == [None]) == (for_x != for_y)
+    if for_x != for_y:
+        assert straight["better"] == ["x" if for_x > for_y else "y"]
+        assert straight["agreement"] == [max(for_x, for_y) / (for_x + for_y)]

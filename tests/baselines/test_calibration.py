@@ -1,7 +1,7 @@
 """The generated corpus is as hard as the paper's data: random, source-only, and what is reachable.
 
-Slow: encodes the whole ``small`` corpus with the packaged encoders and trains twice. Prints the
-figures of docs/synthetic.md (run with ``-s``).
+Slow: encodes the whole ``small`` corpus with the packaged encoders and trains three times. Prints
+the figures of docs/synthetic.md (run with ``-s``).
 """
 
 from dataclasses import replace
@@ -62,7 +62,8 @@ def test_the_corpus_is_as_hard_as_the_papers_data(tmp_path):
     )
     data = training_data(workspace, "R0", 0, store)
     found = {}
-    for name, graded in (("source", data.graded), ("both", data.graded + target)):
+    sources = {"source": data.graded, "target": target, "both": data.graded + target}
+    for name, graded in sources.items():
         ranker = BaseRanker(SMALL)
         working = tmp_path / "working" / name
         working.mkdir(parents=True)

@@ -108,3 +108,110 @@ def test_grades_may_be_missing_only_where_the_contract_says():
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_table_is_valid(name):
     assert validate(TABLES[name].empty(), TABLES[name], "x").num_rows == 0
+
+
+# One good row of each table, and every rule of its columns broken once.
+ROW = {
+    "clips": {
+        "clip_id": "tt1_0000", "movie_id": "tt1", "title": None, "genres": [],
+        "description": "A scene.", "shot": [0, 0], "frame": [0, 9], "start_s": None, "end_s": 1.5,
+        "keyframes": [{"ref": "tt1/shot_0000_img_0.jpg", "sha256": "0" * 64}],
+    },
+    "image_labels": {
+        "clip_id": "c", "label": "dog", "score": 1.0, "frames_hit": 1, "tagger": "t",
+    },
+    "text_labels": {
+        "clip_id": "c", "label": "dog", "kind": "event", "generator": "g", "prompt_version": "1",
+        "rank": 0,
+    },
+    "candidates": {
+        "clip_id": "c", "label": "dog", "position": 0,
+        "sources": [{"kind": "image", "model": "m", "score": None}],
+    },
+    "dropped": {"clip_id": "c", "label": None, "stage": "clips", "reason": "no frames"},
+    "ratings": {
+        "clip_id": "c", "label": "dog", "annotator": "ann", "grade": 2, "lead_time_s": None,
+        "created_at": None, "guidelines_version": "1", "project": "p",
+    },
+    "pair_ratings": {
+        "clip_id": "c", "label_a": "dog", "label_b": "cat", "annotator": "ann", "choice": "skip",
+        "lead_time_s": 0.0, "created_at": "2026-01-01T00:00:00Z",
+    },
+    "relevance": {
+        "clip_id": "c", "label": "dog", "grade": 0, "n_ratings": 1, "spread": 2, "method": "m",
+    },
+    "preferences": {"clip_id": "c", "better": "dog", "worse": "cat", "n": 1, "agreement": 0.5},
+    "records": {
+        "clip_id": "c", "domain": "source", "split": "source_train", "position": 0, "label": "dog",
+        "grade": 1, "movie_id": "tt1", "genres": ["War"], "source": "image",
+    },
+    "pairs": {"clip_id": "c", "better": "dog", "worse": "cat", "percent": 40},
+    "predictions": {"clip_id": "c", "label": "dog", "score": -1e300},
+}  # fmt: skip
+
+ID, LABEL, BLANK = ("a b", "a/b", "a\\b", ""), ("Dog", " dog", ""), ("", " \t")
+WRONG = {
+    "clips": {
+        "clip_id": ID, "movie_id": ID, "genres": (None,), "description": BLANK,
+        "shot": ([], [1], [0, 1, 2], [2, 1], [-1, 0], None), "frame": ([3, 2], [0]),
+        "start_s": (-0.1, float("nan"), float("inf")), "end_s": (-1.0,), "keyframes": ([], None),
+    },
+    "image_labels": {
+        "clip_id": ID, "label": LABEL, "score": (-0.5, 1.5), "frames_hit": (0, -1),
+        "tagger": BLANK,
+    },
+    "text_labels": {
+        "clip_id": ID, "label": LABEL, "kind": ("image", ""), "generator": BLANK,
+        "prompt_version": BLANK, "rank": (-1,),
+    },
+    "candidates": {"clip_id": ID, "label": LABEL, "position": (-1,), "sources": ([], None)},
+    "dropped": {"clip_id": BLANK, "stage": BLANK, "reason": (*BLANK, None)},
+    "ratings": {
+        "clip_id": ID, "label": LABEL, "annotator": BLANK, "grade": (-1, 3, None),
+        "lead_time_s": (-0.5, float("nan")), "created_at": BLANK, "guidelines_version": BLANK,
+        "project": BLANK,
+    },
+    "pair_ratings": {
+        "clip_id": ID, "label_a": LABEL, "label_b": LABEL, "annotator": BLANK,
+        "choice": ("A", "left", None), "lead_time_s": (-1.0,), "created_at": BLANK,
+    },
+    "relevance": {
+        "clip_id": ID, "label": LABEL, "grade": (3, None), "n_ratings": (0,), "spread": (-1, 3),
+        "method": BLANK,
+    },
+    "preferences": {
+        "clip_id": ID, "better": LABEL, "worse": LABEL, "n": (0,), "agreement": (0.25, 1.5),
+    },
+    "records": {
+        "clip_id": ID, "domain": ("both",), "split": ("test",), "position": (-1,), "label": LABEL,
+        "grade": (3, -1), "movie_id": ID, "genres": (None,), "source": (None,),
+    },
+    "pairs": {"clip_id": ID, "better": LABEL, "worse": LABEL, "percent": (0, 15, 100)},
+    "predictions": {
+        "clip_id": ID, "label": LABEL, "score": (float("nan"), float("-inf"), None),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_rule_of_every_column_is_kept(name):
+    table, row = TABLES[name], ROW[name]
+    good = {column: [value] for column, value in row.items()}
+    assert from_columns(good, table, "x").to_pylist() == [row]
+    ruled = {c.name for c in table.columns if c.ok is not None or not c.nullable}
+    assert set(WRONG[name]) == ruled, "a rule without a value that breaks it"
+    for column, values in WRONG[name].items():
+        (expected,) = (c.expected for c in table.columns if c.name == column)
+        for value in values:
+            with pytest.raises(UserError) as error:
+                from_columns({**good, column: [value]}, table, "f.parquet")
+            assert str(error.value) == (
+                f"f.parquet: not a valid {name!r} table:\n"
+                f"  row 0, column {column!r}: {value!r}; expected {expected}"
+            )
+
+
+def test_a_flood_in_one_cell_is_cut():
+    with pytest.raises(UserError) as error:
+        from_columns({**GOOD, "clip_id": ["a " * 10_000]}, IMAGE_LABELS, "x")
+    assert len(str(error.value)) < 250

@@ -1,5 +1,6 @@
 """Domains by genre, splits by clip or film, nested pairs."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from lrmovienet.schema import PAIR_PERCENTS
 from lrmovienet.splits import (
     SplitConfig,
     genres_by_clips,
+    make_pairs,
+    make_records,
     paper_splits,
     run,
     strict_splits,
@@ -166,7 +169,7 @@ def test_the_seed_decides_and_nothing_else(corpus):
     assert digests[0] == digests[2] != digests[1]
 
 
-@pytest.mark.parametrize("shares", [(0, 0.1), (0.5, 0.5), (0.3, 0)])
+@pytest.mark.parametrize("shares", [(0, 0.1), (0.5, 0.5), (0.3, 0), (float("nan"), 0.1)])
 def test_shares_that_leave_nothing_are_refused(corpus, shares):
     with pytest.raises(UserError, match="leave something for training"):
         run(SplitConfig(corpus.root, test_share=shares[0], dev_share=shares[1]))
@@ -176,3 +179,126 @@ def test_an_empty_split_is_refused_and_leaves_no_table(corpus):
     with pytest.raises(UserError, match="split target_dev would be empty"):
         run(SplitConfig(corpus.root, tail_genres=1, dev_share=1e-9))
     assert corpus.manifest("records") is None
+
+
+@st.composite
+def corpora(draw):
+    """Clips of three genres or none, with labels of one alphabet, in any films."""
+    genres = st.lists(st.sampled_from(["Drama", "Crime", "War"]), max_size=2, unique=True)
+    own = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=8, unique=True)
+    films = [[(draw(genres), draw(own)) for _ in range(draw(st.integers(1, 3)))] for _ in range(9)]
+    return films, draw(st.sampled_from(["strict", "paper"])), draw(st.integers(0, 5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(corpora())
+def test_any_corpus_is_parted_without_loss_or_overlap(corpus):
+    films, protocol, seed = corpus
+    clips, candidates, relevance = [], [], []
+    for film, scenes in enumerate(films):
+        for n, (genres, own) in enumerate(scenes):
+            name = f"f{film}_{n}"
+            clips.append({**clip(name, *genres)})
+            for position, label in enumerate(own):
+                source = [{"kind": "event", "model": "m", "score": None}]
+                row = {"clip_id": name, "label": label}
+                candidates.append({**row, "position": position, "sources": source})
+                relevance.append({**row, "grade": 1})
+    tables = {"clips": clips, "candidates": candidates, "relevance": relevance}
+    config = SplitConfig(protocol=protocol, seed=seed, max_labels=5, test_share=0.3, dev_share=0.2)
+    try:
+        columns = make_records(Tables(tables), config)
+    except UserError as error:  # too few genres or too small: said, not made
+        assert "genres" in str(error) or "would be empty" in str(error)
+        return
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    assert sorted((r["clip_id"], r["label"]) for r in rows) == sorted(
+        (r["clip_id"], r["label"]) for r in candidates
+    )
+    of_domain = {d: {r["label"] for r in rows if r["domain"] == d} for d in ("source", "target")}
+    assert not of_domain["source"] & of_domain["target"]
+    kept = [r for r in rows if r["drop_reason"] is None]
+    order = {(r["clip_id"], r["label"]): r["position"] for r in candidates}
+    records: dict[tuple[str, str], list[dict]] = {}
+    for row in kept:
+        records.setdefault((row["clip_id"], row["domain"]), []).append(row)
+    for of_record in records.values():
+        assert 2 <= len(of_record) <= 5
+        assert len({r["split"] for r in of_record}) == 1
+        assert [r["position"] for r in of_record] == list(range(len(of_record)))
+        places = [order[r["clip_id"], r["label"]] for r in of_record]
+        assert places == sorted(places)
+    if protocol == "strict":
+        for held in ("target_dev", "target_test"):
+            inside = {r["movie_id"] for r in kept if r["split"] == held}
+            assert not inside & {r["movie_id"] for r in kept if r["split"] != held}
+    else:
+        of_target = [r for r in kept if r["domain"] == "target"]
+        assert all(r["split"] != "source_train" for r in of_target)
+    assert make_records(Tables(tables), config) == columns
+
+
+class Tables:
+    """Tables in memory, read as a workspace's are."""
+
+    root = "memory"
+
+    def __init__(self, tables: dict[str, list[dict]]) -> None:
+        self.tables = tables
+
+    def read(self, table: str, columns: object = None) -> pa.Table:
+        return pa.Table.from_pylist(self.tables[table])
+
+
+@pytest.mark.parametrize(
+    ("n", "within"), [(8, [1, 2, 4, 8]), (80, [10, 20, 40, 80]), (3, [0, 0, 1, 3])]
+)
+def test_nested_subsets_have_their_shares(n, within):
+    """The pairs at hand are the 40 %: an eighth, a quarter and a half of them lie inside."""
+    place = {"domain": "target", "split": "target_pairs"}
+    tables = {
+        "records": [{"clip_id": f"c{i}", "label": x, **place} for i in range(n) for x in "xy"],
+        "preferences": [{"clip_id": f"c{i}", "better": "x", "worse": "y"} for i in range(n)],
+    }
+    drawn = make_pairs(Tables(tables), seed=0)
+    assert [sum(p <= percent for p in drawn["percent"]) for percent in PAIR_PERCENTS] == within
+    assert make_pairs(Tables(tables), seed=0) == drawn
+    other = make_pairs(Tables(tables), seed=1)
+    assert n < 80 or [other["clip_id"][i] for i, p in enumerate(other["percent"]) if p == 5] != [
+        drawn["clip_id"][i] for i, p in enumerate(drawn["percent"]) if p == 5
+    ]
+
+
+def test_a_pair_is_seen_only_inside_a_record_of_target_pairs():
+    def row(clip_id: str, label: str, split: str) -> dict:
+        domain = "source" if split == "source_train" else "target"
+        return {"clip_id": clip_id, "label": label, "domain": domain, "split": split}
+
+    def pair(clip_id: str, better: str, worse: str) -> dict:
+        return {"clip_id": clip_id, "better": better, "worse": worse}
+
+    tables = {
+        "records": [
+            row("c", "x", "target_pairs"), row("c", "y", "target_pairs"),
+            row("c", "head", "source_train"),
+            row("t", "x", "target_test"), row("t", "y", "target_test"),
+        ],
+        "preferences": [
+            pair("c", "y", "x"), pair("c", "x", "head"), pair("t", "x", "y"), pair("c", "x", "gone"),
+        ],
+    }  # fmt: skip
+    found = make_pairs(Tables(tables), seed=0)
+    outside = "not two labels of a target record"
+    assert dict(
+        zip(zip(found["clip_id"], found["worse"], strict=True), found["drop_reason"], strict=True)
+    ) == {
+        ("c", "x"): None,
+        ("c", "head"): outside,
+        ("t", "y"): "held out: the record is in target_test",
+        ("c", "gone"): outside,
+    }
+    tables["preferences"] = tables["preferences"][1:]
+    with pytest.raises(UserError, match="no preference lies within"):
+        make_pairs(Tables(tables), seed=0)

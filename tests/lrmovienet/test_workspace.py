@@ -2,13 +2,16 @@
 
 import json
 import multiprocessing
+import shutil
+from pathlib import Path
 
 import pytest
 
 from lrmovienet.errors import UserError
 from lrmovienet.files import atomic_open
 from lrmovienet.runner.local import run_once
-from lrmovienet.workspace import Workspace
+from lrmovienet.status import StatusConfig, run
+from lrmovienet.workspace import Workspace, link
 
 ROWS = {"clip_id": ["a", "b"], "label": ["dog", "cat"], "score": [0.5, 1.5]}
 
@@ -124,3 +127,44 @@ def test_a_file_as_workspace_is_refused(tmp_path):
     (tmp_path / "w").write_text("")
     with pytest.raises(UserError, match="is a file"):
         make(Workspace(tmp_path / "w"))
+
+
+def test_killed_before_the_old_table_was_removed_the_new_one_stays(workspace):
+    older, replaced = workspace.folder("predictions/x"), workspace.root / ".replaced/predictions/x"
+    shutil.copytree(older, replaced)
+    shutil.rmtree(older)
+    make(Workspace(workspace.root.with_name("new")), version="2")
+    workspace.root.with_name("new").joinpath("predictions/x").rename(older)
+    assert make(workspace, version="2").up_to_date
+    assert workspace.require("predictions/x").stage_version == "2"
+    assert not replaced.exists()
+
+
+def test_an_unwritable_place_is_named_and_nothing_is_left(tmp_path):
+    (tmp_path / "x").mkdir()  # a folder where the file would go
+    with pytest.raises(OSError) as error, atomic_open(tmp_path / "x") as file:
+        file.write(b"new")
+    assert error.value.filename == str(tmp_path / "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_file_system_without_hard_links_gets_whole_copies(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise OSError(1, "Operation not permitted")
+
+    (tmp_path / "a").write_bytes(b"rows")
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    link(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"rows"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_status_lists_tables_and_reasons_as_they_are(workspace, capsys):
+    rows = {**ROWS, "drop_reason": [None, "films/[/x].mp4: no frames"]}
+    run_once(workspace, "predictions/y", lambda: rows, version="1", inputs={}, config={})
+    run(StatusConfig(workspace.root))
+    out = " ".join(capsys.readouterr().out.split())
+    assert "predictions/x" in out
+    assert "films/[/x].mp4: no frames" in out
+    run(StatusConfig(workspace.root / "[b]nothing[/b]"))
+    assert "w/[b]nothing[/b]:" in capsys.readouterr().out
