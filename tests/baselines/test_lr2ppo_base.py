@@ -36,6 +36,7 @@ def trained(data, folder, config=TINY) -> dict[str, bytes]:
     return files(folder / "saved")
 
 
+@pytest.mark.slow
 def test_overfits_five_records(data, tmp_path):
     """The loss falls to next to nothing, and every label stands above those of a lower grade."""
     five = TrainingData(data.graded[:5], data.graded[:5])

@@ -296,7 +296,7 @@ def _workspace(root):
         return columns("clip_id label score", SCORES)
 
     run_once(workspace, "records", records, version="1", inputs={}, config={})
-    for name in ("predictions/mine", "predictions/lr2ppo/s1"):
+    for name in ("predictions/target_test/mine", "predictions/target_test/lr2ppo/s1"):
         run_once(workspace, name, predictions, version="1", inputs={}, config={})
     return workspace
 
@@ -311,7 +311,15 @@ def test_the_verb_scores_every_prediction_of_a_workspace(files, capsys):
     assert [run["name"] for run in result["runs"]] == ["lr2ppo/s1", "mine"]
     assert result["runs"][0]["ndcg"]["3"] == pytest.approx((C1_AT_3 + C2_AT_3) / 2, abs=1e-12)
     # The same numbers as the program that people submit to.
-    mine = ["--predictions", "mine=w/predictions/mine", "--split", "target_test", "--k", "1", "3"]
+    mine = [
+        "--predictions",
+        "mine=w/predictions/target_test/mine",
+        "--split",
+        "target_test",
+        "--k",
+        "1",
+        "3",
+    ]
     assert main(["--gold", "w/records", *mine, "--json", "out.json"]) == 0
     assert json.loads(Path("out.json").read_text())["runs"] == result["runs"][1:]
 
@@ -320,6 +328,7 @@ def test_the_verb_says_what_is_wrong(files, capsys):
     assert cli.main(["score", "--workspace", "w"]) == 2
     assert "lrmovienet split" in capsys.readouterr().err
     workspace = _workspace(files / "w")
+    shutil.copytree("w/predictions/target_test", "w/predictions/target_dev")
     assert cli.main(["score", "--workspace", "w", "--split", "target_dev"]) == 2
     assert "this clip is not in gold (split target_dev)" in capsys.readouterr().err
     assert not (files / "w" / "results").exists()

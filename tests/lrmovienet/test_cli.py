@@ -2,13 +2,16 @@
 
 import importlib
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import yaml
 
+from lrmovienet.candidates import MergeConfig
 from lrmovienet.cli import VERBS, main, parse
 from lrmovienet.errors import UserError
 from lrmovienet.ingest import IngestConfig
+from lrmovienet.runner import split
 from lrmovienet.status import StatusConfig
 from lrmovienet.tagging import TagConfig
 
@@ -59,8 +62,9 @@ def test_each_verb_takes_its_own_section_and_options_win(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("tag: {top: 7, floor: 0.5}\nstatus: {reasons: 9}\n")
     assert parse("status", StatusConfig, [f"--config={path}"]).reasons == 9
-    tag = parse("tag", TagConfig, ["--config", str(path), "--top", "3"])
-    assert (tag.top, tag.floor) == (3, 0.5)
+    for words in (["--config", str(path), "--top", "3"], ["--top", "3", "--config", str(path)]):
+        tag = parse("tag", TagConfig, words)
+        assert (tag.top, tag.floor) == (3, 0.5)
 
 
 @pytest.mark.parametrize("form", ["--fail-fast", "--fail_fast", "--fail-fast=true"])
@@ -75,6 +79,11 @@ def test_dashes_and_bare_flags(form):
         ("tagg: {}", "unknown section tagg"),
         ("- 1", "one section a verb"),
         ("a: [", "not a readable YAML file"),
+        ("tag: 5", "section 'tag' must hold options"),
+        ("tag: [1]", "section 'tag' must hold options"),
+        ("tag: /etc/hostname", "section 'tag' must hold options"),  # a path is not opened
+        ("tag: &a {top: *a}", "section 'tag' contains itself"),
+        ("? [1]\n: 2", "not a readable YAML file"),
     ],
 )
 def test_a_wrong_config_file_is_named(tmp_path, text, message):
@@ -94,10 +103,18 @@ def test_a_wrong_config_file_is_named(tmp_path, text, message):
         (["tag", "--workspace", "nowhere"], "no table 'clips' here yet"),
         (["tag", "--top", "many"], "Expected a <class 'int'>. Got value: many"),
         (["tag", "--color", "red"], "--color"),
+        (["tag", "--fail-fast", "maybe"], "maybe"),
+        (["predict", "--ranker"], "--ranker"),
+        (["split", "--protocol", "loose"], "strict"),
+        (["tag", "--config", "date.yaml"], "Got value: 2020-01-01"),
+        (["tag", "--config", "odd.yaml"], "size"),
+        (["tag", "--config", "."], "directory"),
     ],
 )
 def test_wrong_words_end_in_one_message_and_code_2(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "date.yaml").write_text("tag: {top: 2020-01-01}")
+    (tmp_path / "odd.yaml").write_text("tag: {size: 3}")
     try:
         code = main(words)
     except SystemExit as left:
@@ -138,3 +155,27 @@ def test_an_interrupt_is_said_and_130(capsys, monkeypatch):
 )
 def test_an_option_of_several_values_may_be_repeated(words, expected):
     assert parse("ingest", IngestConfig, words).videos == expected
+
+
+def test_a_given_list_replaces_the_default_and_the_files(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("merge: {kinds: [event], block: [rain, sun]}\n")
+    merge = parse("merge", MergeConfig, ["--kinds", "image", "--config", str(path)])
+    assert merge.kinds == ["image"]
+    assert merge.block == ["rain", "sun"]
+    assert parse("merge", MergeConfig, ["--block=[]"]).block == []
+
+
+@pytest.mark.parametrize("name", ["2001", "[cut] a.mp4", "a: b.mp4", "a b.mp4", "-", "é*.mp4"])
+def test_a_files_name_stays_as_it_is(name):
+    assert parse("ingest", IngestConfig, ["--videos", name, "--videos=x"]).videos == [name, "x"]
+
+
+def test_values_keep_their_dashes():
+    config = parse("status", StatusConfig, ["--workspace", "my-films-2"])
+    assert config.workspace == Path("my-films-2")
+
+
+def test_a_shard_holds_something():
+    with pytest.raises(UserError, match="--shard_size 0: give 1 or more"):
+        split({"clip_id": ["c"]}, 0)

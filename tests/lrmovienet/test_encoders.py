@@ -46,6 +46,7 @@ def test_features_do_not_depend_on_the_batch(minilm):
         np.testing.assert_allclose(both.features.tokens, alone.tokens, rtol=2**-10, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_number_of_cores_does_not_change_a_bit(minilm):
     import torch
 

@@ -158,6 +158,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_killed_at_several_moments_it_ends_as_unbroken(tmp_path):
     script = tmp_path / "child.py"
     script.write_text(CHILD)

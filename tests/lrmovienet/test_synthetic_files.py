@@ -164,6 +164,7 @@ def test_tables_keep_their_contracts_and_agree_with_the_stories(tiny: Path) -> N
     assert len(per_label) == len(candidates)
 
 
+@pytest.mark.slow
 def test_the_result_does_not_depend_on_processes_shards_or_time(tiny: Path, tmp_path: Path) -> None:
     scenes.cache_clear()
     run(SynthConfig(workspace=tmp_path, size="tiny", seed=0, processes=2, shard_size=4))
