@@ -17,7 +17,6 @@ CONFIG = """
 ingest: {frames_per_clip: 3}
 synth: {size: tiny}
 split: {tail_genres: 4}
-train: {epochs: 2}
 """
 # The log of runs holds the clock, the lock holds nothing; everything else must be equal.
 NOT_COMPARED = {"runs.jsonl", ".lock"}
