@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint types setup clean
+.PHONY: demo test test-all bench lint types setup clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
@@ -14,6 +14,10 @@ test: $(VENV)/.installed
 # Everything that needs no GPU: also what trains, kills runs or runs a language model.
 test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m "not gpu"
+
+# Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes.
+bench: $(VENV)/.installed
+	$(BIN)/python tests/eval/bench_scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

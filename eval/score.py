@@ -4,11 +4,11 @@ What every number means is in `docs/scoring.md`, in the lines under the table an
 """
 
 import argparse
-import json
+import itertools
 import os
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,278 +17,237 @@ if not __package__:
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
-import numpy as np
+from eval.ndcg import Empty, Gain
+from eval.ranking import Ties
+from eval.report import markdown, show, tex
+from eval.result import About, Regime, Result, ResultError, to_json, write
+from eval.runs import RunError, read_gold, read_run
+from eval.scoring import KS, Options, per_clip, resolve, score
 
-from eval.ndcg import Empty, Floats, Ties, ndcg, reference_orders, tied_pairs
-from eval.runs import Gold, Run, RunError, read_gold, read_run
+Named = tuple[str, list[Path]]
+"""A set of predictions: its name, and the files that make it up."""
 
-SCHEMA_VERSION = 1
-"""Raised when a field of the JSON changes meaning, name or type."""
+HELP = """\
+files:
+  Parquet, JSON Lines, CSV with a header, or TREC, each also as .gz; a folder of such files; or -
+  for standard input. One row a label.
+    gold         clip_id, label, grade (2 high, 1 medium, 0 low), and where there are such columns
+                 split, movie_id, genres, source. Also a workspace or release folder, and the
+                 official LR2PPO project's JSON.
+    predictions  clip_id, label, score: every label of the split once; higher is more relevant.
+  A TREC run has the lines `clip_id Q0 label rank score tag`, in which a label with spaces is
+  quoted: "old man". Without movie_id, the film is the clip id up to its last underscore.
 
-SCORER_VERSION = "1"
-"""Raised when the same files would give another number."""
+examples:
+  python eval/score.py --gold release --split target_test --predictions mine.parquet
+  python eval/score.py --gold gold.csv --predictions new=a.jsonl.gz --compare old=b.csv
+  zcat mine.csv.gz | python eval/score.py --gold release --split target_test --predictions - \\
+      --json mine.json
 
-KS = (1, 3, 5, 10, 20)
-"""The cut-offs of the paper's tables."""
-
-TIES = {
-    "mean": "expectation over all orders of equal scores",
-    "stable": "equal scores keep the order of the predictions file",
-    "optimistic": "of equal scores, the more relevant label first",
-    "pessimistic": "of equal scores, the less relevant label first",
-}
-EMPTY = {"skip": "left out of the mean", "one": "count as 1", "zero": "count as 0"}
-
-
-def clip_ndcg(
-    gold: Gold, run: Run, ks: Sequence[int], *, ties: Ties = "mean", empty: Empty = "skip"
-) -> Floats:
-    """NDCG@k of each clip, (n_clips, n_k) in the order of ``gold.clip_ids``; NaN where skipped."""
-    return ndcg(run.scores, gold.grades[run.gold_rows], gold.offsets, ks, ties=ties, empty=empty)
+Wrong files are refused with the first ten wrong rows, exit code 2, and nothing is written.
+"""
 
 
-def score(
-    gold: Gold,
-    runs: Sequence[Run],
-    ks: Sequence[int] = KS,
+def judge(
+    gold: Sequence[Path],
+    predictions: Sequence[Named],
+    options: Options,
     *,
-    ties: Ties = "mean",
-    empty: Empty = "skip",
-) -> dict[str, Any]:
-    """Score runs against one gold.
-
-    Args:
-        gold: graded labels of one split.
-        runs: predictions set beside that gold.
-        ks: cut-offs, 1 or more.
-        ties: what equal scores are worth, see `eval.ndcg.Ties`.
-        empty: what clips without a relevant label are worth, see `eval.ndcg.Empty`.
-
-    Returns:
-        What the JSON holds: conventions, gold, floors (random, oracle, worst) and one entry a run
-        with NDCG@k, mean over clips, and the same on a scale from random (0) to oracle (1).
-
-    Raises:
-        RunError: every clip would be skipped.
-    """
-    irrelevant = np.maximum.reduceat(gold.grades, gold.offsets[:-1]) == 0
-    skipped = int(irrelevant.sum()) if empty == "skip" else 0
-    if skipped == len(irrelevant):
-        raise RunError(f"{gold.rows.path}: no clip has a relevant label, so nothing can be scored.")
-    floors = {
-        name: np.nanmean(values, axis=0)
-        for name, values in reference_orders(gold.grades, gold.offsets, ks, empty=empty).items()
-    }
-
-    def by_k(values: Floats) -> dict[str, float | None]:
-        numbers = zip(ks, values.tolist(), strict=True)
-        return {str(k): None if np.isnan(value) else value for k, value in numbers}
-
-    def entry(run: Run) -> dict[str, Any]:
-        mean = np.nanmean(clip_ndcg(gold, run, ks, ties=ties, empty=empty), axis=0)
-        room = floors["oracle"] - floors["random"]
-        normalised = np.full_like(mean, np.nan)
-        np.divide(mean - floors["random"], room, out=normalised, where=room > 1e-12)
-        tied, pairs = tied_pairs(run.scores, gold.offsets)
-        return {
-            "name": run.name,
-            "sha256": run.sha256,
-            "ndcg": by_k(mean),
-            "normalised": by_k(normalised),
-            "tied_pairs": float(tied.sum() / max(pairs.sum(), 1)),
-            "missing_labels": run.missing,
-            "labels_matched_in_normal_form_only": run.normalised,
-        }
-
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "scorer": {"name": "eval/score.py", "version": SCORER_VERSION},
-        "measure": f"nDCG(gain=exp2,ties={ties},empty={empty})@k",
-        "conventions": {
-            "gain": "2^grade - 1 (low 0, medium 1, high 3)",
-            "discount": "1 / log2(position + 1), position from 1",
-            "ties": f"{ties}: {TIES[ties]}",
-            "empty": f"{empty}: clips without a relevant label {EMPTY[empty]}",
-            "k": "a k beyond a clip's labels takes all of them",
-            "mean": "over clips, each counted once",
-            "normalised": "(NDCG - random) / (oracle - random), of the means",
-        },
-        "gold": {
-            "name": gold.rows.path.resolve().name,
-            "sha256": gold.rows.sha256,
-            "split": gold.split,
-            "clips": len(irrelevant),
-            "labels": len(gold.grades),
-            "clips_without_relevant_label": int(irrelevant.sum()),
-            "clips_skipped": skipped,
-        },
-        "k": list(ks),
-        "floors": {name: by_k(values) for name, values in floors.items()},
-        "runs": [entry(run) for run in runs],
-    }
-
-
-def score_files(
-    gold: Path,
-    predictions: Sequence[tuple[str, Path]],
-    *,
+    compare: Sequence[Named] = (),
+    matrix: bool = False,
     split: str | None = None,
-    ks: Sequence[int] = KS,
-    ties: Ties = "mean",
-    empty: Empty = "skip",
+    gold_columns: Mapping[str, str] | None = None,
+    predictions_columns: Mapping[str, str] | None = None,
     allow_missing: bool = False,
-    out: Path | None = None,
-) -> dict[str, Any]:
-    """Read, check and score files, and write the JSON; nothing is written when anything is wrong.
+    json: Path | None = None,
+    clips: Path | None = None,
+) -> Result:
+    """Read, check and score files, and write what was asked for; nothing when anything is wrong.
 
     Args:
-        gold: as `eval.runs.read_gold` takes it.
-        predictions: name and path of each run, as `eval.runs.read_run` takes them.
+        gold: the parts of gold, as `eval.runs.read_gold` takes them.
+        predictions: what to score, as `eval.runs.read_run` takes it.
+        options: how to score.
+        compare: more predictions; each of `predictions` is compared with each of these.
+        matrix: compare all predictions with each other.
         split: the split of gold to score on.
-        ks: cut-offs, 1 or more.
-        ties: as in `score`.
-        empty: as in `score`.
+        gold_columns: our name of a column of gold -> theirs.
+        predictions_columns: our name of a column of predictions -> theirs.
         allow_missing: rank labels without a prediction last.
-        out: where the JSON goes, if anywhere.
+        json: where the result goes, if anywhere.
+        clips: where a Parquet file with the measures of every clip goes, if anywhere.
 
     Raises:
-        RunError: a file, a name or a cut-off is wrong, or the JSON cannot be written.
+        RunError: a file, a name or an option is wrong.
+        ResultError: an output cannot be written.
     """
-    names = [name for name, _ in predictions]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    everyone = [*predictions, *compare]
+    names = [name for name, _ in everyone]
+    if not predictions:
+        raise RunError("no predictions were given.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RunError(
             f"two predictions are called {twice[0]!r}; name them: --predictions A=PATH B=PATH."
         )
-    if not names:
-        raise RunError("no predictions were given.")
-    if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
-        raise RunError(f"--k {' '.join(map(str, ks))}: give different whole numbers, 1 or more.")
-    if out is not None and out.resolve() in [
-        p.resolve() for p in (gold, *(p for _, p in predictions))
-    ]:
-        raise RunError(f"{out}: is one of the inputs; give another file for the JSON.")
-    graded = read_gold(gold, split)
-    runs = [read_run(path, graded, name, allow_missing=allow_missing) for name, path in predictions]
-    result = score(graded, runs, ks, ties=ties, empty=empty)
-    if out is not None:
-        write(result, out)
+    inputs = [*gold, *(path for _, paths in everyone for path in paths)]
+    if [str(path) for path in inputs].count("-") > 1:
+        raise RunError("standard input (-) can be read only once.")
+    outputs = [path for path in (json, clips) if path is not None]
+    for i, out in enumerate(outputs):
+        if out.resolve() in [p.resolve() for p in [*inputs, *outputs[:i]]]:
+            raise RunError(f"{out}: is given twice; give another file for the output.")
+    if (compare or matrix) and not options.bootstrap:
+        raise RunError("comparing needs --bootstrap of 100 or more.")
+    options.check()
+    with status("reading gold"):
+        graded = read_gold(gold, split, columns=gold_columns, max_grade=options.max_grade)
+    runs = []
+    for name, paths in everyone:
+        with status(f"reading {name}"):
+            runs.append(
+                read_run(
+                    paths, graded, name, allow_missing=allow_missing, columns=predictions_columns
+                )
+            )
+    first, last = range(len(predictions)), range(len(predictions), len(everyone))
+    pairs = list(itertools.combinations(first, 2) if matrix else itertools.product(first, last))
+    with status("scoring"):
+        result, values = score(graded, runs, options, pairs)
+    files: dict[Path, bytes] = {}
+    if json is not None:
+        files[json] = to_json(result).encode()
+    if clips is not None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        sink = pa.BufferOutputStream()
+        pq.write_table(per_clip(graded, runs, values, options.ks), sink)
+        files[clips] = sink.getvalue().to_pybytes()
+    write(files)
     return result
 
 
-def named(predictions: Sequence[str]) -> list[tuple[str, Path]]:
-    """``NAME=PATH`` or ``PATH`` -> (name, path); without a name, the file's or folder's own."""
-    pairs = []
-    for text in predictions:
-        name, equals, path = text.partition("=")
-        if equals and name and not Path(text).exists():
-            pairs.append((name, Path(path)))
-        else:
-            whole = Path(text).resolve()
-            pairs.append((whole.name if whole.is_dir() else whole.stem, Path(text)))
-    return pairs
-
-
-def write(result: dict[str, Any], path: Path) -> None:
-    """Write a result as JSON, whole or not at all. Raises RunError where that fails."""
-    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".score-") as folder:
-            temporary = Path(folder) / "result.json"
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}).") from None
-
-
-def show(result: dict[str, Any], *, floors: bool = False) -> None:
-    """Print a result as a table, one row a run, and what its numbers mean under it."""
+@contextmanager
+def status(text: str) -> Iterator[None]:
+    """Say on a terminal what is being done, while it is done."""
+    if not sys.stderr.isatty():
+        yield
+        return
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    ks = [str(k) for k in result["k"]]
-    table = Table()
-    table.add_column("predictions", overflow="fold")
-    for heading in (*(f"NDCG@{k}" for k in ks), "tied pairs"):
-        table.add_column(heading, justify="right")
-    rows = [(run["name"], run["ndcg"], f"{run['tied_pairs']:.1%}") for run in result["runs"]]
-    if floors:
-        rows += [(f"({name})", values, "") for name, values in result["floors"].items()]
-    for name, values, tied in rows:
-        table.add_row(Text(name), *(f"{values[k]:.4f}" for k in ks), tied)
-    gold = result["gold"]
-    lines = [
-        f"clips: {gold['clips']} of {gold['name']}"
-        + (f", split {gold['split']}" if gold["split"] else "")
-        + f"; {gold['clips_without_relevant_label']} have no relevant label, "
-        f"{gold['clips_skipped']} skipped"
-    ]
-    lines += [f"{name}: {text}" for name, text in result["conventions"].items()]
-    for run in result["runs"]:
-        if run["missing_labels"]:
-            lines.append(
-                f"{run['name']}: {run['missing_labels']} of {gold['labels']} gold labels had no "
-                "prediction and were ranked last"
-            )
-        if run["labels_matched_in_normal_form_only"]:
-            lines.append(
-                f"{run['name']}: {run['labels_matched_in_normal_form_only']} labels matched only "
-                "in lower case, NFC and single-spaced"
-            )
-    # A pipe has no width; a table cut to a terminal's would lose numbers.
-    console = Console(width=None if sys.stdout.isatty() else 10_000)
-    console.print(table)
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
+    with Console(stderr=True).status(text):
+        yield
+
+
+def named(texts: Sequence[str]) -> list[Named]:
+    """``NAME=PATH`` or ``PATH`` -> predictions; paths given one name are the parts of one table.
+
+    Without a name they have that of their file or folder.
+    """
+    result: list[Named] = []
+    parts: dict[str, list[Path]] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or not name or Path(text).exists():
+            result.append((_own_name(text), [Path(text)]))
+        elif name in parts:
+            parts[name].append(Path(path))
+        else:
+            parts[name] = [Path(path)]
+            result.append((name, parts[name]))
+    return result
+
+
+def _own_name(text: str) -> str:
+    if text == "-":
+        return "stdin"
+    path = Path(text).resolve()
+    return path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+
+
+def columns(texts: Sequence[str], option: str) -> dict[str, str]:
+    """``clip_id=query`` … -> our name of a column -> theirs. Raises RunError for anything else."""
+    pairs = [text.partition("=")[::2] for text in texts]
+    for ours, theirs in pairs:
+        if not ours or not theirs:
+            raise RunError(f"{option}: give OURS=THEIRS, such as clip_id=query.")
+    return dict(pairs)
 
 
 def parser() -> argparse.ArgumentParser:
     """The options of the program."""
     options = argparse.ArgumentParser(
-        prog="score", description="NDCG@k of predictions against graded labels (docs/scoring.md)."
+        prog="score",
+        description="NDCG@k of predictions against graded labels, with honest intervals.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    add = options.add_argument
+    group = options.add_argument_group("input")
+    add = group.add_argument
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add("--gold", type=Path, required=True, metavar="PATH", help="graded labels", **several)
     add(
-        "--gold",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="graded labels: a folder of Parquet parts (a workspace's records), .parquet or .jsonl",
-    )
+        "--predictions", required=True, metavar="[NAME=]PATH", **several,
+        help="what to score; paths with one NAME are parts of one table",
+    )  # fmt: skip
     add(
-        "--predictions",
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="[NAME=]PATH",
-        help="predictions in the same formats: clip_id, label, score; several give one table",
-    )
+        "--compare", default=[], metavar="[NAME=]PATH", **several,
+        help="other predictions: paired differences, intervals and randomisation tests",
+    )  # fmt: skip
     add("--split", help="score on this split of gold, such as target_test")
-    add("--k", type=int, nargs="+", default=list(KS), help="cut-offs (default: %(default)s)")
-    add("--ties", choices=get_args(Ties), default="mean", help="default: %(default)s")
     add(
-        "--empty",
-        choices=get_args(Empty),
-        default="skip",
-        help="what clips without a relevant label are worth (default: %(default)s)",
-    )
+        "--gold-columns", default=[], metavar="OURS=THEIRS", **several,
+        help="other names of columns, such as clip_id=query grade=rel",
+    )  # fmt: skip
+    add("--predictions-columns", default=[], metavar="OURS=THEIRS", help="likewise", **several)
     add(
         "--allow-missing",
-        "--allow_missing",
         action="store_true",
         help="rank gold labels without a prediction last instead of refusing the file",
     )
+    add("--max-grade", type=int, default=2, help="the highest grade (default: %(default)s)")
+
+    group = options.add_argument_group("measure (docs/scoring.md has the consequences)")
+    add = group.add_argument
+    add("--k", type=int, nargs="+", default=list(KS), help="cut-offs (default: 1 3 5 10 20)")
+    add("--gain", choices=get_args(Gain), help="2^grade - 1 or the grade (default: exp)")
     add(
-        "--floors",
-        action="store_true",
-        help="add rows for random order (expected), the oracle and the worst order",
-    )
-    add("--json", type=Path, metavar="FILE", help="write the result here")
+        "--ties", choices=get_args(Ties),
+        help="what equal scores are worth (default: average, exact over all their orders)",
+    )  # fmt: skip
+    add(
+        "--empty", choices=get_args(Empty),
+        help="what clips without a relevant label are worth (default: skip, and count them)",
+    )  # fmt: skip
+    add(
+        "--compat", choices=("paper",),
+        help="do as the evaluator of the released LR2PPO code: exp, stable, one",
+    )  # fmt: skip
+    add(
+        "--relevant-from", type=int, default=1, metavar="GRADE",
+        help="lowest relevant grade in MRR, precision, recall (default: %(default)s)",
+    )  # fmt: skip
+    add(
+        "--bootstrap", type=int, default=Options.bootstrap, metavar="N",
+        help="replicates over films, and draws of the tests; 0 for none (default: %(default)s)",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="of these (default: %(default)s)")
+
+    group = options.add_argument_group("output")
+    add = group.add_argument
+    rows = group.add_mutually_exclusive_group()
+    rows.add_argument("--markdown", action="store_true", help="print NDCG as a Markdown table")
+    rows.add_argument("--tex", action="store_true", help="print NDCG as rows of a LaTeX tabular")
+    rows.add_argument(
+        "--full", action="store_true",
+        help="print also precision, recall, and NDCG by genre and by source of the label",
+    )  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="write everything here")
+    add("--per-clip", type=Path, metavar="FILE", help="write each clip's measures, as Parquet")
+    for name in ("dataset", "revision", "protocol"):
+        add(f"--{name}", metavar="TEXT", help="kept in the JSON, for the leaderboard")
+    add("--regime", choices=get_args(Regime), help="what the method was allowed to see; likewise")
     return options
 
 
@@ -296,14 +255,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 0, or 2 when an input is wrong."""
     given = parser().parse_args(argv)
     try:
-        result = score_files(
-            given.gold, named(given.predictions), split=given.split, ks=given.k, ties=given.ties,
-            empty=given.empty, allow_missing=given.allow_missing, out=given.json,
+        gain, ties, empty = resolve(given.compat, given.gain, given.ties, given.empty)
+        options = Options(
+            ks=tuple(given.k), gain=gain, ties=ties, empty=empty, compat=given.compat,
+            relevant_from=given.relevant_from, max_grade=given.max_grade,
+            bootstrap=given.bootstrap, seed=given.seed,
+            about=About(given.dataset, given.revision, given.protocol, given.regime),
         )  # fmt: skip
-    except RunError as error:
+        result = judge(
+            given.gold, named(given.predictions), options, compare=named(given.compare),
+            split=given.split, gold_columns=columns(given.gold_columns, "--gold-columns"),
+            predictions_columns=columns(given.predictions_columns, "--predictions-columns"),
+            allow_missing=given.allow_missing, json=given.json, clips=given.per_clip,
+        )  # fmt: skip
+    except (RunError, ResultError) as error:
         sys.stderr.write(f"score: error: {error}\n")
         return 2
-    show(result, floors=given.floors)
+    if given.markdown or given.tex:
+        sys.stdout.write(markdown(result) if given.markdown else tex(result))
+    else:
+        show(result, full=given.full)
     return 0
 
 

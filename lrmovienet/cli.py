@@ -20,6 +20,8 @@ class Verb(NamedTuple):
     module: str
     config: str
     help: str
+    words: str = ""
+    """The list option to which words without an option go."""
 
 
 VERBS = {
@@ -39,11 +41,22 @@ VERBS = {
     "train": Verb("baselines.train", "TrainConfig", "records, features -> a ranker"),
     "predict": Verb("baselines.predict", "PredictConfig", "a ranker -> predictions"),
     "score": Verb("lrmovienet.score", "ScoreConfig", "predictions against gold -> NDCG@k"),
+    "compare": Verb(
+        "lrmovienet.compare",
+        "CompareConfig",
+        "predictions against each other -> a matrix",
+        "predictions",
+    ),
+    "leaderboard": Verb(
+        "lrmovienet.leaderboard", "LeaderboardConfig", "results -> a table", "results"
+    ),
     "status": Verb(
         "lrmovienet.status", "StatusConfig", "what a workspace holds, and what was dropped"
     ),
 }
 """In the order in which the data flows."""
+
+YES_NO = (["true"], ["false"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,43 +133,67 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
     """Options as jsonargparse has them.
 
     Dashes become underscores, a bare flag ``=true``, an option with a list is emptied and then
-    appended to, once each time it is given, and a config file becomes this verb's section, first,
-    so that what is given beside it wins.
+    appended to with every word that follows it, numbers become ``=[1, 2]``, and a config file
+    becomes this verb's section, first, so that what is given beside it wins.
     """
     configs: list[str] = []
     result: list[str] = []
-    words = iter(range(len(argv)))
-    for i in words:
-        word = argv[i]
+    left = list(argv)
+
+    def append(name: str, value: str) -> None:
+        if f"--{name}=[]" not in result:
+            result.append(f"--{name}=[]")
+        result.append(f"--{name}+={value}")
+
+    def following() -> list[str]:
+        """Take the words up to the next option."""
+        end = next((i for i, w in enumerate(left) if w.startswith("--")), len(left))
+        taken = left[:end]
+        del left[:end]
+        return taken
+
+    while left:
+        word = left.pop(0)
         if not word.startswith("--"):
-            result.append(word)
+            if VERBS[verb].words:
+                append(VERBS[verb].words, word)
+            else:
+                result.append(word)
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
-        following = argv[i + 1] if i + 1 < len(argv) else None
+        hint = types.get(name)
         if name == "config":
             if not equals:
-                if following is None:
+                if not left:
                     raise UserError("--config needs a file.")
-                value = argv[next(words)]
+                value = left.pop(0)
             configs.append(f"--config={_section(Path(value), verb)}")
+        elif equals:
+            if _is(list, hint) and not value.startswith("["):
+                append(name, value)
+            else:
+                result.append(f"--{name}={value}")
         elif name == "print_config":
-            result.append(f"--print_config{equals}{value}")
-        elif types.get(name) is bool and not equals and following not in ("true", "false"):
-            result.append(f"--{name}=true")
-        elif _is_list(types.get(name)) and (equals or following is not None):
-            value = value if equals else argv[next(words)]
-            if f"--{name}=[]" not in result:
-                result.append(f"--{name}=[]")
-            result.append(f"--{name}+={value}")
+            result.append(word)
+        elif hint is bool:
+            result.append(f"--{name}={left.pop(0) if left[:1] in YES_NO else 'true'}")
+        elif _is(list, hint) and (values := following()):
+            for value in values:
+                append(name, value)
+        elif _is(tuple, hint) and len(values := following()) > 0:
+            result.append(
+                f"--{name}={values[0] if '[' in values[0] else '[' + ','.join(values) + ']'}"
+            )
         else:
-            result.append(f"--{name}{equals}{value}")
+            result.append(f"--{name}")
+            result += [left.pop(0)] if left and not left[0].startswith("--") else []
     return configs + result
 
 
-def _is_list(hint: Any) -> bool:
-    """Whether a field's type is a list, or may be one."""
-    return get_origin(hint) is list or any(get_origin(part) is list for part in get_args(hint))
+def _is(kind: type, hint: Any) -> bool:
+    """Whether a field's type is a list (or a tuple), or may be one."""
+    return get_origin(hint) is kind or any(get_origin(part) is kind for part in get_args(hint))
 
 
 def _section(path: Path, verb: str) -> str:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from eval.ndcg import gain, ndcg, reference_orders, tied_pairs
+from eval.measures import tied_pairs
+from eval.ndcg import gains, ndcg, reference_orders
 
 KS = (1, 2, 3, 5, 50)
 LOG3 = math.log2(3)
@@ -180,7 +181,7 @@ def test_agrees_with_scikit_learn_on_twenty_labels():
 
 @given(batch)
 def test_a_batch_is_its_clips_one_by_one(clips):
-    for ties in ("mean", "stable", "optimistic", "pessimistic"):
+    for ties in ("average", "stable", "optimistic", "pessimistic"):
         together = ndcg(*flat(clips), KS, ties=ties)
         apart = [ndcg(s, g, [0, len(g)], KS, ties=ties)[0] for s, g in clips]
         np.testing.assert_array_equal(together, apart)
@@ -192,7 +193,7 @@ def test_the_order_of_labels_does_not_matter(data, random):
     order = list(range(len(grades)))
     random.shuffle(order)
     shuffled = [scores[i] for i in order], [grades[i] for i in order]
-    for ties in ("mean", "optimistic", "pessimistic"):
+    for ties in ("average", "optimistic", "pessimistic"):
         assert one(*shuffled, 3, ties=ties) == pytest.approx(one(scores, grades, 3, ties=ties))
 
 
@@ -239,7 +240,7 @@ def test_tied_pairs_by_hand():
 
 
 def test_gain_is_that_of_the_paper():
-    assert gain([0, 1, 2]).tolist() == [0.0, 1.0, 3.0]
+    assert gains([0, 1, 2]).tolist() == [0.0, 1.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_gain_is_that_of_the_paper():
         ([1, 2], [0, 1], [0, 3], [1], "offsets end at 3"),
         ([1, 2], [0, 1], [1, 2], [1], "begins with 0"),
         ([1, 2], [0, 1], [0, 2, 1, 2], [1], "never falls"),
-        ([1, 2], [0, 1, 2], [0, 2], [1], "grades for 2 labels"),
+        ([1, 2], [0, 1, 2], [0, 2], [1], "offsets end at 2"),
         ([[1, 2]], [0, 1], [0, 2], [1], "shape"),
     ],
 )
@@ -264,6 +265,8 @@ def test_refuses_what_it_cannot_score(scores, grades, offsets, ks, what):
 
 def test_refuses_unknown_rules():
     with pytest.raises(ValueError, match="ties"):
-        one([1], [1], 1, ties="average")
+        one([1], [1], 1, ties="mean")
+    with pytest.raises(ValueError, match="gain"):
+        one([1], [1], 1, gain="log")
     with pytest.raises(ValueError, match="relevant"):
         one([1], [1], 1, empty="nan")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval import runs
+from eval import rows
 from eval.runs import RunError, read_gold, read_run
 
 GOLD = [
@@ -123,9 +123,9 @@ def test_one_split_of_a_records_table(tmp_path):
     assert "['source_train', 'target_pairs', 'target_test']" in refused(read_gold, path, "test")
     assert "more than one split" in refused(read_gold, path)
     message = refused(read_gold, path, "target_pairs")
-    assert "row 1, clip 'c1', label 'cat': grade is nan; expected 0, 1 or 2" in message
+    assert "row 1, clip 'c1', label 'cat': grade is missing; expected a whole number" in message
     plain = jsonl(tmp_path / "gold.jsonl", gold_rows())
-    assert "its splits: []" in refused(read_gold, plain, "target_test")
+    assert "it has no column split" in refused(read_gold, plain, "target_test")
 
 
 def test_records_of_two_domains_are_not_mixed(tmp_path):
@@ -189,8 +189,9 @@ def test_repeated_labels(tmp_path, gold):
     assert f"line 6, clip 'c1', label 'Dog': appears twice, before in {path}, line 4" in message
     assert f"line 7, clip 'c2', label 'car': appears twice, before in {path}, line 1" in message
     path = jsonl(tmp_path / "twice.jsonl", gold_rows([*GOLD, ("c1", "DOG", 1)]))
-    assert f"line 6, clip 'c1', label 'DOG': appears twice, before in {path}, line 1" in refused(
-        read_gold, path
+    assert (
+        f"line 6, clip 'c1', label 'DOG': two grades for one label: 1 here, 2 in {path}, line 1"
+        in refused(read_gold, path)
     )
 
 
@@ -253,9 +254,8 @@ def test_blank_names(tmp_path, gold, name, column, blank):
         (b'{"clip_id": "c1", "label": "dog"}', "missing column 'score'"),
         (b'{"clip_id": "c1", "label": "dog", "score": 1, "rank": 2}', "unknown column 'rank'"),
         (b'{"clip_id": "c1", "label": "dog", "score": 1, "score": 2}', "column 'score' twice"),
-        (b'{"clip_id": "c1", "label": "d\xff", "score": 1}', "can't decode byte 0xff"),
         (b'{"clip_id": "c1", "label": "\\ud800", "score": 1}', "surrogates not allowed"),
-        (b'{"clip_id": ["c1"], "label": "dog", "score": 1}', "clip_id is ['c1'], expected string"),
+        (b'{"clip_id": ["c1"], "label": "dog", "score": 1}', "clip_id is ['c1'], expected text"),
         (b"[" * 100_000, "recursion"),
     ],
 )
@@ -303,7 +303,7 @@ def test_files_that_are_no_parquet(tmp_path, gold, monkeypatch):
     pq.write_table(pa.table({"clip_id": bad, "label": ["a", "b"], "score": [1, 2]}), path)
     assert "UTF8" in refused(read_run, path, gold, "run")
     path.write_bytes(whole)
-    monkeypatch.setattr(runs, "MAX_ROWS", 4)
+    monkeypatch.setattr(rows, "MAX_ROWS", 4)
     assert "claims 5 rows, more than 4" in refused(read_run, path, gold, "run")
 
 
@@ -323,8 +323,8 @@ def test_no_rows(tmp_path, name):
 
 def test_paths_that_cannot_be_read(tmp_path):
     assert "no such file" in refused(read_gold, tmp_path / "nowhere")
-    assert "no Parquet files" in refused(read_gold, tmp_path)
+    assert "no Parquet, JSON Lines, CSV or TREC files" in refused(read_gold, tmp_path)
     (tmp_path / "gold.csv").write_text("clip_id,label,grade\n")
-    assert "give a .parquet or .jsonl file" in refused(read_gold, tmp_path / "gold.csv")
+    assert "holds no rows" in refused(read_gold, tmp_path / "gold.csv")
     (tmp_path / "part.parquet").mkdir()
     assert "Is a directory" in refused(read_gold, tmp_path)
