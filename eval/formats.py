@@ -6,16 +6,27 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from eval import rows as limits
-from eval.rows import LISTED, TEXT, TYPES, Layout, Part, RunError, cell_error, listed, short
+from eval.parquet import read_parquet
+from eval.rows import (
+    LISTED,
+    NUMBERS,
+    TEXT,
+    TYPES,
+    Layout,
+    Part,
+    RunError,
+    cell_error,
+    listed,
+    short,
+)
 
 FORMATS = {
     ".parquet": "parquet",
@@ -29,10 +40,9 @@ FORMATS = {
 }
 """By the end of a file's name, ``.gz`` taken off. Other files are known by their content."""
 
-_NUMBERS = ("score", "grade")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_WORD = re.compile(r'\s*((?:"(?:[^"\\]|\\.)*"|[^\s"\\]|\\.)+)', re.DOTALL)
+_WORD = re.compile(r'[ \t\r]*((?:"(?:[^"\\]|\\.)*"|[^ \t\r"\\]|\\.)+)', re.DOTALL)
 _BATCH = 100_000
 """Rows that are kept as Python objects at a time."""
 
@@ -56,7 +66,7 @@ def parse(file: Path, data: bytes, layout: Layout) -> Part:
             raise RunError("not a gzip file")
         kind = FORMATS.get(suffix) or _guess(data, layout)
         if kind == "parquet":
-            return _parquet(data, layout)
+            return read_parquet(data, layout)
         text = _decode(data)
         if kind == "json":
             return _official(text, layout)
@@ -168,66 +178,6 @@ def _decode(data: bytes) -> str:
     return text
 
 
-def _parquet(data: bytes, layout: Layout) -> Part:
-    try:
-        schema = pq.ParquetFile(pa.BufferReader(data))
-        if schema.metadata.num_rows > limits.MAX_ROWS:
-            raise RunError(f"claims {schema.metadata.num_rows} rows, more than {limits.MAX_ROWS}")
-        types = schema.schema_arrow
-        # pandas leaves its row numbers behind under such names.
-        layout.check([name for name in types.names if not name.startswith("__index_level_")])
-        wanted = {their: our for their, our in layout.theirs().items() if their in types.names}
-        for their, our in wanted.items():
-            _check_type(their, our, types.field(their).type)
-        texts = [their for their, our in wanted.items() if TYPES[our] == TEXT]
-        reader = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
-        table = reader.read(columns=list(wanted))
-        table.validate(full=True)
-        columns = {our: _column(our, table[their]) for their, our in wanted.items()}
-    except (pa.ArrowException, OSError, MemoryError) as error:
-        reason = str(error).split("\n")[0]
-        raise RunError(f"not a readable Parquet file ({reason})") from None
-    return Part(pa.table(columns), np.arange(table.num_rows), "row")
-
-
-def _check_type(their: str, our: str, found: pa.DataType) -> None:
-    """Text is never taken for a number, nor a number for text."""
-    types = pa.types
-    kind = found.value_type if types.is_dictionary(found) else found
-    tests: tuple[Callable[[pa.DataType], bool], ...] = (
-        types.is_string, types.is_large_string, types.is_string_view,
-    )  # fmt: skip
-    if our in _NUMBERS:
-        tests = (types.is_integer, types.is_floating, types.is_decimal)
-    elif our == "genres":
-        tests = (types.is_list, types.is_large_list)
-    fits = any(test(kind) for test in (*tests, types.is_null))
-    if fits and our == "genres" and not types.is_null(kind):
-        inner = kind.value_type
-        fits = types.is_string(inner) or types.is_large_string(inner) or types.is_null(inner)
-    if not fits:
-        expected = "string" if TYPES[our] == TEXT else TYPES[our]
-        raise RunError(f"column {their!r} has type {found}, expected {expected}")
-
-
-def _column(name: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column in its type of `TYPES`."""
-    if TYPES[name] != TEXT:
-        plain = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-        return values.cast(plain).cast(TYPES[name])
-    if not pa.types.is_dictionary(values.type):
-        return values.cast(pa.string()).dictionary_encode()
-    coded = values.unify_dictionaries().combine_chunks()
-    if isinstance(coded, pa.ChunkedArray):  # no chunk at all
-        coded = coded.chunk(0) if coded.num_chunks else pa.array([], TEXT)
-    dictionary = coded.dictionary.cast(pa.string())
-    # A file may repeat a value in its dictionary, or hold null there.
-    if dictionary.null_count or len(dictionary.unique()) < len(dictionary):
-        return pa.chunked_array([dictionary.take(coded.indices).dictionary_encode()])
-    indices = coded.indices.cast(pa.int32())
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(indices, dictionary)])
-
-
 def _jsonl(file: str, text: str, layout: Layout) -> Part:
     builder = _Builder(file, layout)
     decode = json.JSONDecoder(object_pairs_hook=tuple).decode
@@ -255,7 +205,7 @@ def _cell(name: str, value: Any) -> Any:
     """A JSON value as its column needs it. Raises ValueError, also for text that is no Unicode."""
     if value is None:
         return None
-    if name in _NUMBERS:
+    if name in NUMBERS:
         if type(value) in (int, float):
             return float(value)
         raise cell_error(name, value)
@@ -297,7 +247,7 @@ def _csv(file: str, text: str, layout: Layout) -> Part:
 
 def _text_cell(name: str, text: str) -> Any:
     """A cell of a text format as its column needs it."""
-    if name in _NUMBERS:
+    if name in NUMBERS:
         if _NUMBER.fullmatch(text) or _NOT_FINITE.fullmatch(text):
             return float(text)
         raise RunError(f"{name} is {short(text)}, expected a number")
@@ -312,7 +262,7 @@ def _trec(file: str, text: str, layout: Layout) -> Part:
     shape = {"score": "clip_id Q0 label rank score tag", "grade": "clip_id 0 label grade"}[number]
     expected, place = (6, 4) if number == "score" else (4, 3)
     for i, line in enumerate(text.split("\n"), 1):
-        words = list(_fields(line)) if '"' in line or "\\" in line else line.split()
+        words = list(_fields(line)) if '"' in line or "\\" in line else _split(line)
         if not words:
             continue
         try:
@@ -328,10 +278,15 @@ def _trec(file: str, text: str, layout: Layout) -> Part:
     return builder.part()
 
 
+def _split(line: str) -> list[str]:
+    """The fields of a line without quotes: only blanks and tabs part them, no other white space."""
+    return [word for word in re.split(r"[ \t\r]", line) if word]
+
+
 def _fields(line: str) -> Iterator[str]:
     """The fields of a TREC line; in quotes or after a backslash, a space is part of a field."""
     begin = 0
-    line = line.rstrip() if not line.rstrip().endswith("\\") else line.rstrip("\r\n")
+    line = line.rstrip(" \t\r") if not line.rstrip(" \t\r").endswith("\\") else line.rstrip("\r")
     while begin < len(line):
         match = _WORD.match(line, begin)
         if not match:  # a quote that does not end: the line has a wrong number of fields
@@ -358,7 +313,7 @@ def quote_trec(label: str) -> str:
     """
     if "\n" in label or "\r" in label:
         raise ValueError("a TREC file cannot hold a line break")
-    if label and not re.search(r'[\s"\\]', label):
+    if label and not re.search(r'[ \t\r"\\]', label):
         return label
     return '"' + re.sub(r'(["\\])', r"\\\1", label) + '"'
 
@@ -375,11 +330,18 @@ def _official(text: str, layout: Layout) -> Part:
         raise RunError("not a JSON list of items with id and tags")
     columns: dict[str, list[Any]] = {name: [] for name in layout.required}
     numbers, wrong = [], []
+    known: set[str] = set()
     for number, item in enumerate(items):
         try:
             clip, tags = (item.get("id"), item.get("tags")) if type(item) is dict else (None, None)
             if type(clip) is not str or type(tags) is not list or not tags:
-                raise RunError("expected an object with the text id and the list tags, not empty")
+                raise RunError(
+                    f"id is {short(clip)}; expected an object with the text id and the list tags, "
+                    "not empty"
+                )
+            if clip in known:
+                raise RunError(f"the id {short(clip)} appears twice")
+            known.add(clip)
             for tag in tags:
                 if type(tag) is not dict:
                     raise RunError(f"clip {short(clip)}: a tag is {short(tag)}")

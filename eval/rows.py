@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -25,10 +24,11 @@ MAX_ROWS = 50_000_000
 MAX_BYTES = 4 * 2**30
 """A file, or what it unpacks to, is not read beyond this."""
 
+NUMBERS = ("score", "grade")
 TEXT = pa.dictionary(pa.int32(), pa.string())
 TYPES = {
     **dict.fromkeys(("clip_id", "label", "movie_id", "source", "split", "domain"), TEXT),
-    **dict.fromkeys(("score", "grade"), pa.float64()),
+    **dict.fromkeys(NUMBERS, pa.float64()),
     "genres": pa.list_(pa.string()),
 }
 """The columns there are. Text is coded, so that work on it is done once a different value."""
@@ -59,12 +59,10 @@ class Layout:
             raise RunError(
                 f"{self.option}: no column {short(unknown[0])}; ours are {', '.join(ours)}."
             )
-        layout = replace(self, names=dict(names))
-        theirs = list(layout.theirs())
-        if len({*theirs}) < len(ours):
-            twice = next(name for name in ours if theirs.count(layout.names.get(name, name)) > 1)
-            raise RunError(f"{self.option}: two columns would be read from {twice!r}.")
-        return layout
+        theirs = [names.get(name, name) for name in ours]
+        if twice := [name for name in theirs if theirs.count(name) > 1]:
+            raise RunError(f"{self.option}: two columns would be read from {short(twice[0])}.")
+        return replace(self, names=dict(names))
 
     def theirs(self) -> dict[str, str]:
         """Their name -> ours."""
@@ -158,7 +156,8 @@ class Rows:
 def blank(rows: Rows, column: str) -> Mask:
     """(n_rows,) where a text column has nothing, or only white space."""
     codes, values = rows.codes(column)
-    filled = pc.match_substring_regex(values, r"\S").to_numpy(zero_copy_only=False).astype(bool)
+    # Also what only Unicode calls a space: its normal form would be nothing.
+    filled = np.array([bool(value.strip()) for value in values.to_pylist()], dtype=bool)
     mask: Mask = ~np.append(filled, False)[codes]
     return mask
 

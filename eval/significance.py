@@ -212,7 +212,7 @@ def _resamples(films: int, replicates: int, seed: int) -> Iterator[Floats]:
     step = max(1, _CELLS // films)
     for begin in range(0, replicates, step):
         drawn = rng.integers(0, films, (min(step, replicates - begin), films), dtype=np.uint32)
-        weights = np.empty(drawn.shape)
+        weights: Floats = np.empty(drawn.shape)
         for i, row in enumerate(drawn):
             weights[i] = np.bincount(row, minlength=films)
         yield weights
@@ -225,7 +225,7 @@ def _signs(films: int, draws: int, seed: int) -> Iterator[Floats]:
     for begin in range(0, draws, step):
         n = min(step, draws - begin)
         words = np.frombuffer(rng.bytes(n * width), dtype=np.uint8).reshape(n, width)
-        yield np.unpackbits(words, axis=1, count=films) * 2.0 - 1.0
+        yield np.where(np.unpackbits(words, axis=1, count=films), 1.0, -1.0)
 
 
 def _all_signs(films: int) -> Iterator[Floats]:
@@ -233,4 +233,4 @@ def _all_signs(films: int) -> Iterator[Floats]:
     step = max(1, _CELLS // max(films, 1))
     for begin in range(0, 2**films, step):
         numbers = np.arange(begin, min(begin + step, 2**films))
-        yield (numbers[:, None] >> np.arange(films) & 1) * 2.0 - 1.0
+        yield np.where(numbers[:, None] >> np.arange(films) & 1, 1.0, -1.0)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from eval.formats import FORMATS, parse
-from eval.rows import MAX_BYTES, Layout, Rows, RunError, blank
+from eval.rows import MAX_BYTES, Layout, Rows, RunError, blank, short
 
 
 def read(paths: Sequence[Path], layout: Layout) -> Rows:
@@ -50,10 +50,17 @@ def read(paths: Sequence[Path], layout: Layout) -> Rows:
 
 
 def _files(path: Path, layout: Layout) -> list[Path]:
-    if str(path) == "-" or path.is_file():
+    if str(path) == "-":
         return [path]
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return _pattern(path)
+    except (OSError, ValueError) as error:  # too long, or with a NUL character
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RunError(f"{short(str(path))}: {reason}.") from None
+    if not path.is_dir():
+        return [path]
     # A workspace keeps beside a table its manifest and the rows that it leaves out.
     skipped = ("dropped-", ".", "_")
     found: dict[str, list[Path]] = {}
@@ -95,6 +102,8 @@ def _bytes(file: Path) -> bytes:
                 data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise RunError(f"{file}: {error.strerror}.") from None
+    if str(file) == "-" and not data:
+        raise RunError("-: standard input is empty; it can be read only once.")
     if len(data) > MAX_BYTES:
         raise RunError(f"{file}: larger than {MAX_BYTES // 2**20} MiB.")
     return data

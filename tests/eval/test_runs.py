@@ -326,5 +326,6 @@ def test_paths_that_cannot_be_read(tmp_path):
     assert "no Parquet, JSON Lines, CSV or TREC files" in refused(read_gold, tmp_path)
     (tmp_path / "gold.csv").write_text("clip_id,label,grade\n")
     assert "holds no rows" in refused(read_gold, tmp_path / "gold.csv")
+    (tmp_path / "gold.csv").unlink()
     (tmp_path / "part.parquet").mkdir()
-    assert "Is a directory" in refused(read_gold, tmp_path)
+    assert "no Parquet, JSON Lines, CSV or TREC files" in refused(read_gold, tmp_path)
