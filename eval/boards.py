@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from eval.result import Estimate, Result, ResultError, RunResult, read
-from eval.significance import bootstrap
+from eval.significance import FEWEST, bootstrap
 
 REPLICATES = 10_000
 CONFIDENCE = 0.95
@@ -283,9 +283,7 @@ def _marks(entries: Sequence[Entry], measures: Sequence[str]) -> dict[tuple[int,
         for i, mean in means.items():
             if mean == max(means.values()):
                 marks[i, measure] = "best"
-            elif best.films == entries[i].films and all(
-                measure in entry.run.by_film for entry in (best, entries[i])
-            ):
+            elif _paired(best, entries[i], measure):
                 pairs.append((best, i, measure))
             elif _overlap(best, entries[i], measure):
                 marks[i, measure] = "overlap"
@@ -303,6 +301,12 @@ def _marks(entries: Sequence[Entry], measures: Sequence[str]) -> dict[tuple[int,
         for (_, i, measure), holds in zip(same, (low <= 0) & (high >= 0), strict=True):
             marks[i, measure] = "paired" if holds else ""
     return marks
+
+
+def _paired(a: Entry, b: Entry, measure: str) -> bool:
+    """Whether both have sums over the same films, and these are enough to resample."""
+    enough = sum(clips > 0 for clips in a.films[1]) >= FEWEST
+    return enough and a.films == b.films and all(measure in e.run.by_film for e in (a, b))
 
 
 def _overlap(a: Entry, b: Entry, measure: str) -> bool:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval import rows as limits
-from eval.rows import NUMBERS, TEXT, TYPES, Layout, Part, RunError
+from eval.rows import NUMBERS, TEXT, TYPES, Layout, Part, RunError, short
 
 
 def read_parquet(data: bytes, layout: Layout) -> Part:
@@ -35,8 +35,8 @@ def read_parquet(data: bytes, layout: Layout) -> Part:
             table = schema.read(columns=list(wanted))
         table.validate(full=True)
         columns = {our: _column(our, table[their]) for their, our in wanted.items()}
-    except (pa.ArrowException, OSError, MemoryError) as error:
-        reason = str(error).split("\n")[0]
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
+        reason = short(str(error).split("\n")[0])[1:-1]  # it may quote what the file holds
         raise RunError(f"not a readable Parquet file ({reason})") from None
     return Part(pa.table(columns), np.arange(table.num_rows), "row")
 

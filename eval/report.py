@@ -21,7 +21,7 @@ TIES = {
 }
 EMPTY = {"skip": "are left out of the mean", "one": "count as 1", "zero": "count as 0"}
 FEW = 10
-"""Films; with fewer, an interval says little."""
+"""Films; with fewer, an interval is somewhat too narrow."""
 
 
 def show(result: Result, *, full: bool = False) -> None:
@@ -96,7 +96,12 @@ def warnings(result: Result) -> list[str]:
                 f" would read {other:.4f}"
             )
     if result.bootstrap and gold.films is not None and gold.films < FEW:
-        lines.append(f"the intervals rest on {gold.films} films only")
+        has_any = any(e.low is not None for e in result.runs[0].measures.values())
+        lines.append(
+            f"the intervals rest on {gold.films} films only and are somewhat too narrow"
+            if has_any
+            else f"no intervals: {gold.films} films are too few to resample"
+        )
     for run in result.runs:
         if run.missing_labels:
             lines.append(

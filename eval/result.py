@@ -91,7 +91,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over clips, and its interval; null where there is none (fewer than two films)."""
+    """A mean over clips, and its interval; null where there is none (too few films)."""
 
     mean: float | None
     low: float | None = None

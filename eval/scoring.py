@@ -25,7 +25,7 @@ from eval.result import (
     number,
 )  # fmt: skip
 from eval.runs import Gold, Run, RunError
-from eval.significance import bootstrap, film_sums, holm, sign_flip
+from eval.significance import FEWEST, bootstrap, film_sums, holm, sign_flip
 
 KS = (1, 3, 5, 10, 20)
 """The cut-offs of the paper's tables."""
@@ -195,7 +195,9 @@ def _intervals(values: Floats, film_of: Ints, options: Options) -> tuple[Floats,
     if not options.bootstrap:
         none = np.full(values.shape[1], np.nan)
         return none, none
-    return bootstrap(values, film_of, replicates=options.bootstrap, seed=options.seed)
+    return bootstrap(
+        values, film_of, replicates=options.bootstrap, seed=options.seed, fewest=FEWEST
+    )
 
 
 def _ends(*groups: Sequence[Floats]) -> Ints:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
-from lrmovienet.score import ScoreConfig, found, judged
+from lrmovienet.score import ScoreConfig, found, judged, split_of
 from lrmovienet.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(config: CompareConfig) -> None:
     workspace = Workspace(config.workspace)
     texts = [_named(workspace, config, text) for text in config.predictions]
     if not texts:
-        texts = [f"{name}={path}" for name, (path,) in found(workspace, config.split)]
+        texts = [f"{name}={path}" for name, (path,) in found(workspace, split_of(config))]
     if len(texts) < 2 or config.compare:
         raise UserError("give two or more sets of predictions, without --compare.")
     result = judged(
@@ -56,7 +56,7 @@ def run(config: CompareConfig) -> None:
 
 def _named(workspace: Workspace, config: CompareConfig, text: str) -> str:
     """The name of a table of the workspace -> NAME=PATH; anything else as it is."""
-    folder = workspace.root / "predictions" / str(config.split) / text
+    folder = workspace.root / "predictions" / str(split_of(config)) / text
     return f"{text}={folder}" if folder.is_dir() else text
 
 

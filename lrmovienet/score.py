@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class ScoreConfig(VerbConfig):
     """Options of `lrmovienet score`, those of `eval/score.py` and a workspace to find files in."""
 
-    gold: list[Path] = field(default_factory=list)
+    gold: list[str] = field(default_factory=list)
     """Graded labels, in any format of `eval/score.py`; default: the table records."""
     predictions: list[str] = field(default_factory=list)
     """PATH or NAME=PATH of each; default: every table under predictions/<split>/."""
     compare: list[str] = field(default_factory=list)
     """Other predictions: paired differences, intervals and randomisation tests."""
-    split: str | None = "target_test"
-    """The split of gold to score on."""
+    split: str | None = None
+    """The split of gold to score on; default: target_test, unless --gold is given."""
     gold_columns: list[str] = field(default_factory=list)
     """Other names of columns of gold, OURS=THEIRS, such as clip_id=query."""
     predictions_columns: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ def run(config: ScoreConfig) -> None:
     if config.markdown and config.tex:
         raise UserError("--markdown and --tex: give one of them.")
     workspace = Workspace(config.workspace)
-    out = config.json or workspace.root / "results" / f"{config.split or 'all'}.json"
+    out = config.json or workspace.root / "results" / f"{split_of(config) or 'gold'}.json"
     result = judged(config, json=out, clips=config.per_clip)
     if config.markdown or config.tex:
         Console().file.write(markdown(result) if config.markdown else tex(result))
@@ -101,7 +101,8 @@ def judged(config: ScoreConfig, **more: Any) -> "Result":
     from eval.scoring import Options, resolve
 
     workspace = Workspace(config.workspace)
-    gold, protocol = config.gold, config.protocol
+    gold, protocol = [Path(path) for path in config.gold], config.protocol
+    split = split_of(config)
     if not gold:
         manifest = workspace.require("records")
         gold = [workspace.folder("records")]
@@ -115,14 +116,19 @@ def judged(config: ScoreConfig, **more: Any) -> "Result":
             about=About(config.dataset, config.revision, protocol, config.regime),
         )  # fmt: skip
         return judge(
-            gold, named(config.predictions) or found(workspace, config.split), options,
-            compare=named(config.compare), split=config.split,
+            gold, named(config.predictions) or found(workspace, split), options,
+            compare=named(config.compare), split=split,
             gold_columns=columns(config.gold_columns, "--gold-columns"),
             predictions_columns=columns(config.predictions_columns, "--predictions-columns"),
             allow_missing=config.allow_missing, **more,
         )  # fmt: skip
     except (RunError, ResultError) as error:
         raise UserError(str(error)) from None
+
+
+def split_of(config: ScoreConfig) -> str | None:
+    """The split that is scored; a workspace's records hold several, another gold need not."""
+    return config.split or (None if config.gold else "target_test")
 
 
 def found(workspace: Workspace, split: str | None) -> "list[Named]":

@@ -43,6 +43,12 @@ def jsonl(path, rows, value):
     return path
 
 
+@pytest.fixture(autouse=True)
+def _any_number_of_films(monkeypatch):
+    """Cases worked out by hand have three films, too few for the intervals that people get."""
+    monkeypatch.setattr("eval.scoring.FEWEST", 2)
+
+
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """A folder with gold.jsonl, mine.jsonl and oracle.jsonl, which is also the current one."""

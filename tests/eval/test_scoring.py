@@ -13,7 +13,7 @@ from eval.report import interval, markdown, notes, p_value, show, tex, warnings
 from eval.result import Estimate, from_json, to_json
 from eval.runs import RunError, read_gold, read_run
 from eval.scoring import Options, per_clip, resolve, score
-from eval.significance import bootstrap, holm, sign_flip
+from eval.significance import FEWEST, bootstrap, holm, sign_flip
 
 LOG3 = math.log2(3)
 QUICK = Options(ks=(1, 3), bootstrap=200)
@@ -27,6 +27,12 @@ GOLD = [
     ("c_0", "run", 0, [], "event"), ("c_0", "cat", 0, [], "image"),
 ]  # fmt: skip
 SCORES = [0.0, 1.0, 2.0, 5.0, 4.0, 1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.fixture(autouse=True)
+def _any_number_of_films(monkeypatch):
+    """Cases worked out by hand have three films; the rule itself is tested below."""
+    monkeypatch.setattr("eval.scoring.FEWEST", 2)
 
 
 def files(folder: Path, *scores):
@@ -216,6 +222,20 @@ def test_names_cannot_break_a_table(tmp_path):
     assert line.endswith(r" \\")
 
 
+def test_too_few_films_have_no_interval(tmp_path, monkeypatch):
+    monkeypatch.setattr("eval.scoring.FEWEST", FEWEST)
+    lines = "".join(f"f{i}_0,dog,1\nf{i}_0,cat,0\n" for i in range(FEWEST))
+    for films in (FEWEST, FEWEST - 1):
+        rows = "".join(lines.splitlines(keepends=True)[: 2 * films])
+        for column in ("grade", "score"):
+            (tmp_path / column).write_text(f"clip_id,label,{column}\n" + rows)
+        gold = read_gold(tmp_path / "grade")
+        result, _ = score(gold, [read_run(tmp_path / "score", gold, "x")], QUICK)
+        low = result.runs[0].measures["ndcg@1"].low
+        assert low == (1.0 if films == FEWEST else None)
+    assert "no intervals: 4 films are too few to resample" in warnings(result)
+
+
 def test_small_things_of_the_report():
     assert interval(Estimate(0.5, 0.1234, 0.9996)) == "[.123, 1.000]"
     assert interval(Estimate(-0.5, -0.1234, 0.02), "+") == "[-.123, +.020]"
@@ -231,5 +251,5 @@ def test_what_a_reader_should_know_first(tmp_path):
     assert text in warnings(result)
     one, _ = score(gold, runs, replace(QUICK, empty="one"))
     assert one.runs[0].measures["ndcg@3"].mean == pytest.approx((3 * mean + 1) / 4)
-    assert "the intervals rest on 3 films only" in warnings(result)
+    assert any("rest on 3 films only" in line for line in warnings(result))
     assert asdict(result)["schema_version"] == 2
