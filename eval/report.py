@@ -77,6 +77,7 @@ def notes(result: Result) -> list[str]:
             f"{sure.confidence:.0%} intervals: bootstrap over {sure.resampled}, "
             f"{sure.replicates} replicates, seed {sure.seed}"
         )
+    lines += [f"{run.name}: sha256 {run.sha256[:12]}…" for run in result.runs]
     lines += warnings(result)
     return lines
 

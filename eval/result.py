@@ -106,6 +106,7 @@ class Group:
     """Clips that NDCG counts in this part."""
     films: int
     measures: dict[str, Estimate]
+    """NDCG alone."""
 
 
 @dataclass(frozen=True)

@@ -207,12 +207,13 @@ def _ends(*groups: Sequence[Floats]) -> Ints:
 
 
 def _group(values: Floats, film_of: Ints, options: Options) -> Group:
-    """A part of gold by itself; `values` is NaN in the clips of other parts."""
+    """NDCG of some clips by themselves."""
+    values = values[:, : len(options.ks)]
     counted = ~np.isnan(values[:, 0])
     films, within = np.unique(film_of[counted], return_inverse=True)
     low, high = _intervals(values[counted], within, options)
     means = _means(values[counted])
-    columns = names(options.ks)
+    columns = names(options.ks)[: len(options.ks)]
     return Group(
         int(counted.sum()),
         len(films),

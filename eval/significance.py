@@ -15,8 +15,8 @@ import numpy.typing as npt
 from eval.ranking import Floats, Ints
 
 FEWEST = 5
-"""Films that an interval should rest on. On normal and skewed values a 95 % interval was measured to
-cover the mean in .92 of data sets of five films, in .88 of four, .75 of three and .50 of two:
+"""Films that an interval should rest on. On normal and skewed values a 95 % interval was measured
+to cover the mean in .92 of data sets of five films, in .88 of four, .75 of three and .50 of two:
 resampling cannot show what was not seen."""
 
 _CELLS = 1 << 20
