@@ -176,10 +176,8 @@ def outcome(rng, folder, gold):
 def test_damaged_files_are_refused_or_read_as_something_valid(tmp_path, gold, seed):
     rng = random.Random(seed)
     came = [what for _ in range(250) for what in outcome(rng, tmp_path, gold)]
-    # The damage must be such that all three happen, or nothing was tried.
-    assert came.count("gold") > 5
-    assert came.count("run") > 5
-    assert came.count("refused") > 100
+    # The damage must be such that each of these happens, or nothing was tried.
+    assert set(came) == {"gold", "run", "refused"}
 
 
 def test_the_files_are_right_before_they_are_damaged(tmp_path, gold):
