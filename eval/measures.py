@@ -68,7 +68,8 @@ def measure(
         ranking = tied if ties == "average" else rank(some, level, ties)
         relevant = (level >= relevant_from).astype(np.float64)
         found = ranking.place(relevant)
-        hits, total = sums_to(found, ks), relevant.sum(axis=1, keepdims=True)
+        hits = sums_to(found, np.ones(length), ks)
+        total = relevant.sum(axis=1, keepdims=True)
         counted = np.broadcast_to(total, hits.shape)
         result[clips] = np.hstack(
             [
@@ -130,7 +131,7 @@ def pair_measures(ranking: Ranking, grades: npt.NDArray[Any]) -> tuple[Floats, F
         Two arrays (m, 1); NaN where all grades are equal.
     """
     m, length = grades.shape
-    ranked = np.take_along_axis(grades, ranking.order, axis=1)
+    ranked = ranking.ordered(grades)
     concordant, tied, different = (np.zeros(m) for _ in range(3))
     for level in np.unique(grades)[1:].tolist():
         here, below = ranked == level, ranked < level

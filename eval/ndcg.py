@@ -91,7 +91,7 @@ def ndcg(
 
 def ndcg_of(ranking: Ranking, worth: Floats, ks: Sequence[int], empty: Empty) -> Floats:
     """NDCG@k of clips with one number of labels, (m, n_k), from their gains (m, L)."""
-    ideal = dcg(np.sort(worth, axis=1)[:, ::-1], ks)
+    ideal = -dcg(np.sort(-worth, axis=1), ks)
     # An ideal order in another order of equal gains must not come out at 1 + 1e-16.
     reached = np.minimum(dcg(ranking.place(worth), ks), ideal)
     return ratio(reached, ideal, empty)
@@ -108,22 +108,17 @@ def dcg(placed: Floats, ks: Sequence[int]) -> Floats:
         (m, n_k).
     """
     # 1 / log2(i + 1) at the positions i = 1, …, L.
-    return sums_to(placed * (1.0 / np.log2(np.arange(placed.shape[1]) + 2.0)), ks)
+    return sums_to(placed, 1.0 / np.log2(np.arange(placed.shape[1]) + 2.0), ks)
 
 
-def sums_to(values: Floats, ks: Sequence[int]) -> Floats:
-    """(m, n_k) sums over the first k places of (m, L), or over all where there are fewer.
+def sums_to(values: Floats, weights: Floats, ks: Sequence[int]) -> Floats:
+    """(m, n_k) weighted sums over the first k places of (m, L), or over all where there are fewer.
 
-    Added place after place, so that a clip's sum does not depend on the clips beside it, as it
-    would in a matrix product.
+    Row by row: in a matrix product, a clip's last digit would depend on the clips beside it.
     """
     if not ks or min(ks) < 1:
         raise ValueError(f"cut-offs must be 1 or more, not {list(ks)}")
-    m, length = values.shape
-    if not length:
-        return np.zeros((m, len(ks)))
-    sums: Floats = np.cumsum(values, axis=1)[:, np.minimum(ks, length) - 1]
-    return sums
+    return np.stack([np.einsum("ij,j->i", values[:, :k], weights[:k]) for k in ks], axis=1)
 
 
 def ratio(reached: npt.NDArray[Any], possible: npt.NDArray[Any], empty: Empty) -> Floats:

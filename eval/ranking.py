@@ -31,15 +31,20 @@ class Ranking:
     """The labels of m clips by descending score."""
 
     order: Ints
-    """(m, L) the label (column) at each place."""
+    """(m, L) the label at each place, as its index in the flattened (m · L) labels: taking from
+    flat arrays is five times as fast as `np.take_along_axis`."""
     first: Ints | None = None
     """(m, L) the first place of the run of equal scores around each place; None if all differ."""
     last: Ints | None = None
     """(m, L) the last place of that run."""
 
+    def ordered(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of labels (m, L) -> values by place, equal scores in any order."""
+        return _take(values, self.order)
+
     def place(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Values of labels (m, L) -> values by place; equal scores each get their mean."""
-        placed = np.take_along_axis(values, self.order, axis=1)
+        placed = self.ordered(values)
         if self.first is None or self.last is None:
             return placed
         starts = np.flatnonzero(self.first == np.arange(placed.shape[1]))
@@ -62,16 +67,25 @@ def rank(scores: Floats, grades: npt.NDArray[Any], ties: Ties) -> Ranking:
     """
     falling = -scores
     if ties == "average":
-        order = np.argsort(falling, axis=1)
-        return _with_ties(order, np.take_along_axis(falling, order, axis=1))
+        order = _argsort(falling)
+        return _with_ties(order, _take(falling, order))
     if ties == "stable":
-        return Ranking(np.argsort(falling, axis=1, kind="stable"))
+        return Ranking(_argsort(falling, "stable"))
     if ties not in ("optimistic", "pessimistic"):
         raise ValueError(f"unknown rule for ties: {ties!r}")
-    by_grade = np.argsort(-grades if ties == "optimistic" else grades, axis=1, kind="stable")
-    falling = np.take_along_axis(falling, by_grade, axis=1)
-    again = np.argsort(falling, axis=1, kind="stable")
-    return Ranking(np.take_along_axis(by_grade, again, axis=1))
+    by_grade = _argsort(-grades if ties == "optimistic" else grades, "stable")
+    return Ranking(_take(by_grade, _argsort(_take(falling, by_grade), "stable")))
+
+
+def _argsort(keys: npt.NDArray[Any], kind: Literal["quicksort", "stable"] = "quicksort") -> Ints:
+    """The order of each row, as indices of the flattened matrix."""
+    order: Ints = np.argsort(keys, axis=1, kind=kind)
+    order += np.arange(len(keys))[:, None] * keys.shape[1]
+    return order
+
+
+def _take(values: npt.NDArray[Any], order: Ints) -> npt.NDArray[Any]:
+    return values.ravel().take(order, mode="clip")  # no index is out of range: no need to look
 
 
 def _with_ties(order: Ints, ranked: Floats) -> Ranking:

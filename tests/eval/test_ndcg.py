@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
 from eval.measures import tied_pairs
-from eval.ndcg import gains, ndcg, reference_orders
+from eval.ndcg import dcg, gains, ndcg, reference_orders
 
 KS = (1, 2, 3, 5, 50)
 LOG3 = math.log2(3)
@@ -270,3 +270,22 @@ def test_refuses_unknown_rules():
         one([1], [1], 1, gain="log")
     with pytest.raises(ValueError, match="relevant"):
         one([1], [1], 1, empty="nan")
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=30))
+def test_dcg_never_falls_with_k(order):
+    values = dcg(gains([order]), range(1, len(order) + 3))[0]
+    # Row sums are not added in the order of k; that can cost the last digit.
+    assert (np.diff(values) >= -1e-14 * values[-1]).all()
+    expected = sum((2**g - 1) / math.log2(i + 2) for i, g in enumerate(order))
+    assert values[-1] == pytest.approx(expected, rel=1e-12)
+
+
+def test_linear_gain_by_hand():
+    # Ranked medium, high: (1 + 2 / log2(3)) of (2 + 1 / log2(3)).
+    log3 = math.log2(3)
+    assert one([2.0, 1.0], [1, 2], 2, gain="linear") == pytest.approx(
+        (1 + 2 / log3) / (2 + 1 / log3)
+    )
+    assert gains([0, 1, 2, 30], "linear").tolist() == [0, 1, 2, 30]
+    assert gains([30]).tolist() == [2.0**30 - 1]
