@@ -269,7 +269,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             allow_missing=given.allow_missing, json=given.json, clips=given.per_clip,
         )  # fmt: skip
     except (RunError, ResultError) as error:
-        sys.stderr.write(f"score: error: {error}\n")
+        # A path may hold what would move the cursor of a terminal.
+        said = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error))
+        sys.stderr.write(f"score: error: {said}\n")
         return 2
     if given.markdown or given.tex:
         sys.stdout.write(markdown(result) if given.markdown else tex(result))

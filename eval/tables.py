@@ -66,7 +66,7 @@ def _files(path: Path, layout: Layout) -> list[Path]:
     found: dict[str, list[Path]] = {}
     for file in sorted(path.iterdir()):
         kind = FORMATS.get(Path(file.name.removesuffix(".gz")).suffix)
-        if kind not in (None, "json") and file.is_file() and not file.name.startswith(skipped):
+        if kind not in (None, "json") and not file.is_dir() and not file.name.startswith(skipped):
             found.setdefault(str(kind), []).append(file)
     if len(found) > 1:
         names = ", ".join(files[0].name for files in found.values())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval import rows
+from eval import rows, runs
 from eval.runs import RunError, read_gold, read_run
 
 GOLD = [
@@ -329,3 +329,13 @@ def test_paths_that_cannot_be_read(tmp_path):
     (tmp_path / "gold.csv").unlink()
     (tmp_path / "part.parquet").mkdir()
     assert "no Parquet, JSON Lines, CSV or TREC files" in refused(read_gold, tmp_path)
+
+
+@pytest.mark.parametrize("scale", [1, 10**6, 2**60])
+def test_packed_sorts_are_stable_sorts(scale):
+    rng = np.random.default_rng(0)
+    keys = rng.integers(-1, 6, 500) * scale
+    keys[keys < -1] = -1
+    expected = np.argsort(keys, kind="stable")
+    np.testing.assert_array_equal(runs._stable_order(keys), expected)
+    assert runs._stable_order(keys[:0]).tolist() == []
