@@ -4,6 +4,7 @@ Nothing is repaired or left out silently: what is wrong is refused with the firs
 concerned.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -32,6 +34,10 @@ TYPES = {
     "genres": pa.list_(pa.string()),
 }
 """The columns there are. Text is coded, so that work on it is done once a different value."""
+
+
+_SEEN = r"[^\s\p{Z}\x00-\x1f\x85]"
+"""A character that is surely no white space."""
 
 
 class RunError(ValueError):
@@ -71,9 +77,9 @@ class Layout:
     def check(self, names: Sequence[str]) -> None:
         """Raises RunError unless a file with these columns has what is needed, each once."""
         theirs = self.theirs()
-        needed = [their for their, our in theirs.items() if our in self.required]
+        needed = [their for their, our in theirs.items() if our in (*self.required, *self.names)]
         wrong = [f"missing column {name!r}" for name in needed if name not in names]
-        wrong += [f"column {short(n)} twice" for n in sorted({*names}) if names.count(n) > 1]
+        wrong += [f"column {short(n)} twice" for n, times in Counter(names).items() if times > 1]
         if not self.optional:
             wrong += [f"unknown column {short(name)}" for name in names if name not in theirs]
         if wrong:
@@ -157,9 +163,29 @@ def blank(rows: Rows, column: str) -> Mask:
     """(n_rows,) where a text column has nothing, or only white space."""
     codes, values = rows.codes(column)
     # Also what only Unicode calls a space: its normal form would be nothing.
-    filled = np.array([bool(value.strip()) for value in values.to_pylist()], dtype=bool)
+    filled = pc.match_substring_regex(values, _SEEN).to_numpy(zero_copy_only=False).copy()
+    for i in np.flatnonzero(~filled).tolist():
+        filled[i] = bool(values[i].as_py().strip())
     mask: Mask = ~np.append(filled, False)[codes]
     return mask
+
+
+def stable_order(keys: Ints) -> Ints:
+    """What a stable argsort of keys gives, several times faster where they are small.
+
+    Key and place are sorted as one number.
+
+    Args:
+        keys: (n,) −1 or more.
+    """
+    bits = len(keys).bit_length()
+    if not len(keys) or (int(keys.max()) + 1).bit_length() + bits > 63:
+        return np.argsort(keys, kind="stable")
+    packed = (keys + 1) << bits
+    packed |= np.arange(len(keys))
+    packed.sort()
+    packed &= (1 << bits) - 1
+    return packed
 
 
 def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -15,7 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eval.labels import normal_form
-from eval.rows import LISTED, Ints, Layout, Rows, RunError, blank, listed, one_chunk, short
+from eval.rows import (
+    LISTED,
+    Ints,
+    Layout,
+    Rows,
+    RunError,
+    blank,
+    listed,
+    one_chunk,
+    short,
+    stable_order,
+)
 from eval.tables import read
 
 __all__ = ["Gold", "Run", "RunError", "read_gold", "read_run"]
@@ -113,7 +124,7 @@ def read_gold(
     )
     clip_of, clip_ids = _by_first(*rows.codes("clip_id"))
     if (np.diff(clip_of) < 0).any():
-        together = _stable_order(clip_of)
+        together = stable_order(clip_of)
         rows, clip_of = rows.take(together), clip_of[together]
     labels = _normal(rows)
     grades = rows.numbers("grade").astype(np.int64)
@@ -162,11 +173,11 @@ def read_run(
         missing = _missing(rows, gold, found, allow_missing)
         score = np.append(score, np.full(len(missing), -np.inf))
         gold_rows = np.append(found, missing)
-        order = _stable_order(gold.clip_of[gold_rows])
+        order = stable_order(gold.clip_of[gold_rows])
     else:
         # Clip after clip; within a clip the order of the file.
         together = (np.diff(clips) >= 0).all()
-        order = np.arange(len(clips)) if together else _stable_order(clips)
+        order = np.arange(len(clips)) if together else stable_order(clips)
         gold_rows = found
     mine, values = rows.codes("label")
     written, gold_values = gold.rows.codes("label")
@@ -215,19 +226,6 @@ def _by_first(codes: Ints, values: pa.Array) -> tuple[Ints, pa.Array]:
     renumbered = np.empty(len(values), dtype=np.int64)
     renumbered[order] = np.arange(len(order))
     return renumbered[codes], values.take(pa.array(order))
-
-
-def _stable_order(keys: Ints) -> Ints:
-    """The stable ascending order of keys, 0 or more or −1.
-
-    Sorting key and place as one number is five times as fast as a stable argsort.
-    """
-    n = len(keys)
-    if int(keys.max(initial=0)) + 2 > np.iinfo(np.int64).max // max(n, 1):
-        return np.argsort(keys, kind="stable")
-    packed = np.sort((keys + 1) * n + np.arange(n))
-    packed %= n
-    return packed
 
 
 def _normal(rows: Rows) -> pa.DictionaryArray:
@@ -318,7 +316,7 @@ def _find(rows: Rows, gold: Gold) -> tuple[Ints, Ints]:
     keys = gold.clip_of * width + _codes(gold.labels)
     if np.array_equal(wanted, keys):
         return clips, np.arange(len(keys))
-    mine, theirs = _stable_order(wanted), _stable_order(keys)
+    mine, theirs = stable_order(wanted), stable_order(keys)
     found = np.empty(len(wanted), dtype=np.int64)
     if len(wanted) == len(keys) and np.array_equal(wanted[mine], keys[theirs]):
         found[mine] = theirs

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from eval.formats import FORMATS, parse
-from eval.rows import MAX_BYTES, Layout, Rows, RunError, blank, short
+from eval import rows as limits
+from eval.formats import FORMATS, parse, read_bounded
+from eval.rows import Layout, Rows, RunError, blank, short
 
 
 def read(paths: Sequence[Path], layout: Layout) -> Rows:
@@ -96,14 +97,14 @@ def _pattern(path: Path) -> list[Path]:
 def _bytes(file: Path) -> bytes:
     try:
         if str(file) == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+            data = read_bounded(sys.stdin.buffer)
         else:
             with file.open("rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
+                data = read_bounded(stream)
     except OSError as error:
         raise RunError(f"{file}: {error.strerror}.") from None
-    if str(file) == "-" and not data:
+    if str(file) == "-" and data == b"":
         raise RunError("-: standard input is empty; it can be read only once.")
-    if len(data) > MAX_BYTES:
-        raise RunError(f"{file}: larger than {MAX_BYTES // 2**20} MiB.")
+    if data is None:
+        raise RunError(f"{file}: larger than {limits.MAX_BYTES // 2**20} MiB.")
     return data

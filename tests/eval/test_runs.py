@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval import rows, runs
+from eval import rows
 from eval.runs import RunError, read_gold, read_run
 
 GOLD = [
@@ -337,5 +337,5 @@ def test_packed_sorts_are_stable_sorts(scale):
     keys = rng.integers(-1, 6, 500) * scale
     keys[keys < -1] = -1
     expected = np.argsort(keys, kind="stable")
-    np.testing.assert_array_equal(runs._stable_order(keys), expected)
-    assert runs._stable_order(keys[:0]).tolist() == []
+    np.testing.assert_array_equal(rows.stable_order(keys), expected)
+    assert rows.stable_order(keys[:0]).tolist() == []
