@@ -34,11 +34,11 @@ def read_parquet(data: bytes, layout: Layout) -> Part:
         except (NotImplementedError, OSError):  # some encodings cannot be read as codes
             table = schema.read(columns=list(wanted))
         table.validate(full=True)
-        columns = {our: _column(our, table[their]) for their, our in wanted.items()}
+        read = pa.table({our: _column(our, table[their]) for their, our in wanted.items()})
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         reason = short(str(error).split("\n")[0])[1:-1]  # it may quote what the file holds
         raise RunError(f"not a readable Parquet file ({reason})") from None
-    return Part(pa.table(columns), np.arange(table.num_rows), "row")
+    return Part(read, np.arange(table.num_rows), "row")
 
 
 def _check_type(their: str, our: str, found: pa.DataType) -> None:

@@ -101,6 +101,16 @@ def test_an_average_is_the_mean_over_all_orders_of_equal_scores(clip, relevant_f
         assert values[name] == pytest.approx(mean, abs=1e-12), name
 
 
+@pytest.mark.parametrize("relevant", [1, 2, 7, 30])
+def test_many_equal_scores_by_counting_their_orders(relevant):
+    """Of n labels in random order, C(n − j, r − 1) of C(n, r) have the first of r at place j."""
+    for n in range(relevant, 64):
+        first = [math.comb(n - j, relevant - 1) / j for j in range(1, n + 1)]
+        values = one([0.0] * n, [1] * relevant + [0] * (n - relevant))
+        assert values["mrr"] == pytest.approx(sum(first) / math.comb(n, relevant), abs=1e-12)
+        assert values["recall@10"] == pytest.approx(min(10, n) / n, abs=1e-12)
+
+
 @given(clip)
 def test_the_first_and_the_last_order_bound_the_average(clip):
     scores, grades = clip

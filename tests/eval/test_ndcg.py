@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+import eval.ranking
 from eval.measures import tied_pairs
-from eval.ndcg import dcg, gains, ndcg, reference_orders
+from eval.ndcg import MAX_GRADE, dcg, gains, ndcg, reference_orders
+from eval.ranking import blocks
 
 KS = (1, 2, 3, 5, 50)
 LOG3 = math.log2(3)
@@ -21,21 +23,25 @@ def one(scores, grades, k, **options):
     return ndcg(scores, grades, [0, len(grades)], [k], **options)[0, 0]
 
 
-def plain_dcg(grades, k):
-    return sum((2**g - 1) / math.log2(i + 1) for i, g in enumerate(grades[:k], start=1))
+def plain_dcg(grades, k, gain="exp"):
+    worth = grades if gain == "linear" else [2**g - 1 for g in grades]
+    return sum(w / math.log2(i + 1) for i, w in enumerate(worth[:k], start=1))
 
 
 def orders(scores, grades):
-    """Grades in every order that descending scores allow."""
-    for order in itertools.permutations(range(len(scores))):
-        if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
-            yield [grades[i] for i in order]
+    """Grades in every order that descending scores allow, each as often as any other."""
+    runs = [
+        [g for s, g in zip(scores, grades, strict=True) if s == score]
+        for score in sorted(set(scores), reverse=True)
+    ]
+    for parts in itertools.product(*(itertools.permutations(run) for run in runs)):
+        yield list(itertools.chain(*parts))
 
 
-def brute(scores, grades, k):
+def brute(scores, grades, k, gain="exp"):
     """NDCG@k under every order that the scores allow."""
-    ideal = plain_dcg(sorted(grades, reverse=True), k)
-    return [plain_dcg(order, k) / ideal for order in orders(scores, grades)]
+    ideal = plain_dcg(sorted(grades, reverse=True), k, gain)
+    return [plain_dcg(order, k, gain) / ideal for order in orders(scores, grades)]
 
 
 # Few different scores, so that ties are the rule.
@@ -46,6 +52,16 @@ clip = st.integers(1, 7).flatmap(
     )
 )
 batch = st.lists(clip, min_size=1, max_size=6)
+# Also clips without labels, and clips without a relevant one.
+any_clip = st.integers(0, 7).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.sampled_from([-np.inf, 0.0, 0.25, 7.0]), min_size=n, max_size=n),
+        st.lists(st.integers(0, 2), min_size=n, max_size=n),
+    )
+)
+any_batch = st.lists(any_clip, max_size=8)
+TIES = ("average", "stable", "optimistic", "pessimistic")
+GAINS = ("exp", "linear")
 
 
 def flat(clips):
@@ -127,33 +143,63 @@ def test_worst_order_of_twenty_labels(mix, worst):
     assert reference_orders(grades, [0, 20], [20])["worst"][0, 0] == pytest.approx(worst, abs=5e-4)
 
 
-@given(clip)
-def test_ties_are_averaged_and_bounded_over_all_orders(data):
+@given(clip, st.sampled_from(GAINS))
+@settings(deadline=None)
+def test_ties_are_averaged_and_bounded_over_all_orders(data, gain):
     scores, grades = data
     for k in (1, 2, len(grades), 9):
-        values = brute(scores, grades, k)
-        assert one(scores, grades, k) == pytest.approx(np.mean(values), abs=1e-12)
-        assert one(scores, grades, k, ties="optimistic") == pytest.approx(max(values), abs=1e-12)
-        assert one(scores, grades, k, ties="pessimistic") == pytest.approx(min(values), abs=1e-12)
+        values = brute(scores, grades, k, gain)
+        found = [one(scores, grades, k, gain=gain, ties=ties) for ties in TIES]
+        average, stable, optimistic, pessimistic = found
+        assert average == pytest.approx(np.mean(values), abs=1e-12)
+        assert optimistic == pytest.approx(max(values), abs=1e-12)
+        assert pessimistic == pytest.approx(min(values), abs=1e-12)
+        assert pessimistic - 1e-12 <= stable <= optimistic + 1e-12
 
 
-@given(clip)
-def test_stable_is_what_a_stable_sort_gives(data):
+@given(clip, st.sampled_from(GAINS))
+def test_stable_is_what_a_stable_sort_gives(data, gain):
     scores, grades = data
     ranked = [g for _, g in sorted(zip(scores, grades, strict=True), key=lambda pair: -pair[0])]
-    expected = plain_dcg(ranked, 3) / plain_dcg(sorted(grades, reverse=True), 3)
-    assert one(scores, grades, 3, ties="stable") == pytest.approx(expected, abs=1e-12)
+    for k in (1, 3, 9):
+        ideal = plain_dcg(sorted(grades, reverse=True), k, gain)
+        value = one(scores, grades, k, gain=gain, ties="stable")
+        assert value == pytest.approx(plain_dcg(ranked, k, gain) / ideal, abs=1e-12)
 
 
-@given(clip)
-def test_reference_orders_are_those_over_all_orders(data):
+def test_stable_holds_for_more_labels_than_a_small_sort_takes():
+    # Sorts of few values are stable whatever their kind; this is 1 at every second place.
+    grades = np.tile([0, 1], 500)
+    value = one(np.zeros(1000), grades, 1000, ties="stable")
+    places = np.arange(2, 1001, 2)
+    ideal = (1 / np.log2(np.arange(1, 501) + 1)).sum()
+    assert value == pytest.approx((1 / np.log2(places + 1)).sum() / ideal, abs=1e-12)
+
+
+@given(clip, st.sampled_from(GAINS))
+@settings(deadline=None)
+def test_reference_orders_are_those_over_all_orders(data, gain):
     _, grades = data
     for k in (1, 3, 9):
-        values = brute([0.0] * len(grades), grades, k)
-        floors = reference_orders(grades, [0, len(grades)], [k])
+        values = brute([0.0] * len(grades), grades, k, gain)
+        floors = reference_orders(grades, [0, len(grades)], [k], gain=gain)
         assert floors["random"][0, 0] == pytest.approx(np.mean(values), abs=1e-12)
         assert floors["worst"][0, 0] == pytest.approx(min(values), abs=1e-12)
         assert floors["oracle"][0, 0] == 1.0
+
+
+def test_rounding_takes_no_order_above_the_ideal():
+    # Behind thousands of high gains, a tie of 1 and 0 costs less than the last digit of the sum.
+    rng = np.random.default_rng(6)
+    values = []
+    for high in range(3800, 3990):
+        grades = np.repeat([30, 1, 0], [high, 5, 4001 - high - 5])
+        grades[:high] = -np.sort(-rng.integers(28, 31, high))
+        scores = -np.arange(4001.0)
+        scores[high + 5] = scores[high + 4]
+        values.append(one(scores, grades, 4001))
+    assert max(values) == 1.0
+    assert min(values) > 1 - 1e-12
 
 
 @given(batch)
@@ -179,42 +225,124 @@ def test_agrees_with_scikit_learn_on_twenty_labels():
             assert values[row, column] == pytest.approx(expected, abs=1e-9)
 
 
-@given(batch)
-def test_a_batch_is_its_clips_one_by_one(clips):
-    for ties in ("average", "stable", "optimistic", "pessimistic"):
-        together = ndcg(*flat(clips), KS, ties=ties)
-        apart = [ndcg(s, g, [0, len(g)], KS, ties=ties)[0] for s, g in clips]
-        np.testing.assert_array_equal(together, apart)
+@given(any_batch, st.sampled_from(TIES), st.sampled_from(GAINS))
+def test_a_batch_is_its_clips_one_by_one(clips, ties, gain):
+    scores, grades, offsets = flat(clips)
+    whole = np.array(grades, dtype=int)
+    together = ndcg(scores, whole, offsets, KS, ties=ties, gain=gain)
+    apart = [
+        ndcg(s, np.array(g, dtype=int), [0, len(g)], KS, ties=ties, gain=gain)[0] for s, g in clips
+    ]
+    np.testing.assert_array_equal(together, np.reshape(apart, together.shape))
 
 
-@given(clip, st.randoms(use_true_random=False))
-def test_the_order_of_labels_does_not_matter(data, random):
+@given(any_batch, st.randoms(use_true_random=False))
+def test_the_order_of_clips_does_not_matter(clips, random):
+    order = list(range(len(clips)))
+    random.shuffle(order)
+    scores, grades, offsets = flat(clips)
+    again = flat([clips[i] for i in order])
+    for ties in TIES:
+        np.testing.assert_array_equal(
+            ndcg(again[0], np.array(again[1], dtype=int), again[2], KS, ties=ties),
+            ndcg(scores, np.array(grades, dtype=int), offsets, KS, ties=ties)[order],
+        )
+
+
+@given(clip, st.sampled_from(GAINS), st.randoms(use_true_random=False))
+def test_the_order_of_labels_does_not_matter(data, gain, random):
     scores, grades = data
     order = list(range(len(grades)))
     random.shuffle(order)
     shuffled = [scores[i] for i in order], [grades[i] for i in order]
     for ties in ("average", "optimistic", "pessimistic"):
-        assert one(*shuffled, 3, ties=ties) == pytest.approx(one(scores, grades, 3, ties=ties))
-
-
-@given(batch)
-def test_only_the_order_of_scores_matters(clips):
-    scores, grades, offsets = flat(clips)
-    for change in (lambda s: np.exp(s) - 5, lambda s: 8 * s, lambda s: s**3):
+        # Not a bit of difference: sums over equal scores are of whole numbers, and exact.
         np.testing.assert_array_equal(
-            ndcg(change(np.array(scores)), grades, offsets, KS), ndcg(scores, grades, offsets, KS)
+            ndcg(*shuffled, [0, len(order)], KS, ties=ties, gain=gain),
+            ndcg(scores, grades, [0, len(order)], KS, ties=ties, gain=gain),
         )
 
 
-@given(batch)
-def test_gold_scores_one_and_nothing_leaves_the_range(clips):
+def test_the_order_of_many_tied_labels_does_not_matter():
+    rng = np.random.default_rng(2)
+    scores, grades = rng.integers(0, 3, 900) / 3, rng.integers(0, MAX_GRADE + 1, 900)
+    expected = ndcg(scores, grades, [0, 900], (1, 7, 900))
+    for _ in range(5):
+        order = rng.permutation(900)
+        np.testing.assert_array_equal(
+            ndcg(scores[order], grades[order], [0, 900], (1, 7, 900)), expected
+        )
+
+
+@given(batch, st.sampled_from(TIES))
+def test_only_the_order_of_scores_matters(clips, ties):
     scores, grades, offsets = flat(clips)
-    np.testing.assert_array_equal(ndcg(grades, grades, offsets, KS), 1.0)
-    values = ndcg(scores, grades, offsets, KS)
+    expected = ndcg(scores, grades, offsets, KS, ties=ties)
+    for change in (lambda s: np.exp(s) - 5, lambda s: 8 * s, lambda s: s**3, np.cbrt):
+        changed = ndcg(change(np.array(scores)), grades, offsets, KS, ties=ties)
+        np.testing.assert_array_equal(changed, expected)
+
+
+@given(batch, st.sampled_from(GAINS), st.sampled_from(TIES))
+def test_gold_scores_one_and_nothing_leaves_the_range(clips, gain, ties):
+    scores, grades, offsets = flat(clips)
+    np.testing.assert_array_equal(ndcg(grades, grades, offsets, KS, gain=gain, ties=ties), 1.0)
+    values = ndcg(scores, grades, offsets, KS, gain=gain, ties=ties)
     assert (values >= 0).all()
     assert (values <= 1).all()
-    worst = reference_orders(grades, offsets, KS)["worst"]
+    worst = reference_orders(grades, offsets, KS, gain=gain)["worst"]
     assert (values >= worst - 1e-12).all()
+
+
+def test_an_ideal_order_is_worth_exactly_one():
+    # Long lists of unequal gains in another order of equal ones: rounding must not show.
+    rng = np.random.default_rng(4)
+    grades = rng.integers(0, MAX_GRADE + 1, (200, 150))
+    ks, offsets = tuple(range(1, 151)), np.arange(201) * 150
+    for gain in GAINS:
+        for scores in (grades, grades * 3.7 - 11, np.exp(grades / 9)):
+            values = ndcg(scores.ravel(), grades.ravel(), offsets, ks, gain=gain)
+            np.testing.assert_array_equal(values, 1.0)
+
+
+@pytest.mark.parametrize("ties", TIES)
+def test_the_size_of_blocks_does_not_show(monkeypatch, ties):
+    rng = np.random.default_rng(3)
+    offsets = np.append(0, rng.integers(0, 9, 80).cumsum())
+    scores, grades = rng.integers(0, 4, offsets[-1]) / 4, rng.integers(0, 3, offsets[-1])
+    expected = ndcg(scores, grades, offsets, KS, ties=ties)
+    for block in (1, 3, 64):
+        monkeypatch.setattr(eval.ranking, "_BLOCK", block)
+        np.testing.assert_array_equal(ndcg(scores, grades, offsets, KS, ties=ties), expected)
+
+
+@given(st.lists(st.integers(0, 5), max_size=12), st.sampled_from([1, 3, 64]))
+def test_blocks_hold_every_clip_once(lengths, size):
+    offsets = np.append(0, np.cumsum(lengths, dtype=int))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eval.ranking, "_BLOCK", size)
+        found = list(blocks(offsets))
+    entries = np.arange(offsets[-1])
+    for clips, length, place in found:
+        assert len(clips) == 1 or len(clips) * length <= size or length == 0
+        expected = [entries[offsets[c] : offsets[c + 1]] for c in clips]
+        mine = entries[place].reshape(len(clips), length)
+        np.testing.assert_array_equal(mine, np.reshape(expected, mine.shape))
+    assert sorted(c for clips, _, _ in found for c in clips.tolist()) == list(range(len(lengths)))
+
+
+def test_single_precision_scores_tie_as_they_are():
+    # Half of 2⁻²³ beside 1 is lost in single precision and kept in double.
+    scores, grades = np.array([1.0, 1.0 + 2**-24]), [1, 0]
+    assert one(scores, grades, 1) == 0.0
+    assert one(scores.astype(np.float32), grades, 1) == 0.5
+
+
+def test_infinities_and_signed_zeros_are_ordinary_scores():
+    assert one([0.0, -0.0], [1, 0], 1) == 0.5
+    assert one([np.inf, 1e308], [0, 1], 1) == 0.0
+    assert one([np.inf, np.inf, 5e-324], [1, 0, 0], 1) == 0.5
+    assert one([5e-324, 0.0], [1, 0], 1) == 1.0
 
 
 def test_labels_ranked_last_by_minus_infinity_are_tied():
@@ -249,10 +377,15 @@ def test_gain_is_that_of_the_paper():
         ([np.nan, 1], [0, 1], [0, 2], [1], "NaN"),
         ([1, 2], [0, -1], [0, 2], [1], "grades"),
         ([1, 2], [0.5, 1], [0, 2], [1], "grades"),
+        ([1, 2], [0.0, 1.0], [0, 2], [1], "grades"),
+        ([1, 2], [False, True], [0, 2], [1], "grades"),
+        ([1, 2], [0, MAX_GRADE + 1], [0, 2], [1], "grades"),
         ([1, 2], [0, 1], [0, 2], [0], "cut-offs"),
         ([1, 2], [0, 1], [0, 2], [], "cut-offs"),
         ([1, 2], [0, 1], [0, 3], [1], "offsets end at 3"),
         ([1, 2], [0, 1], [1, 2], [1], "begins with 0"),
+        ([], np.zeros(0, dtype=int), [], [1], "begins with 0"),
+        ([1, 2], [0, 1], [[0, 2]], [1], "one row"),
         ([1, 2], [0, 1], [0, 2, 1, 2], [1], "never falls"),
         ([1, 2], [0, 1, 2], [0, 2], [1], "offsets end at 2"),
         ([[1, 2]], [0, 1], [0, 2], [1], "shape"),
@@ -288,4 +421,8 @@ def test_linear_gain_by_hand():
         (1 + 2 / log3) / (2 + 1 / log3)
     )
     assert gains([0, 1, 2, 30], "linear").tolist() == [0, 1, 2, 30]
-    assert gains([30]).tolist() == [2.0**30 - 1]
+    assert gains([[MAX_GRADE]]).tolist() == [[2.0**30 - 1]]
+    assert gains(np.zeros(0, dtype=np.int8)).shape == (0,)
+    # Medium first; high and low share positions 2 and 3, (2 + 0) / 2 each.
+    value = one([2.0, 1.0, 1.0], [1, 2, 0], 3, gain="linear")
+    assert value == pytest.approx((1 + 1 / log3 + 1 / 2) / (2 + 1 / log3), abs=1e-12)

@@ -102,6 +102,7 @@ def test_ranx(corpus):
         asked[f"ndcg_burges@{k}"] = exp[f"ndcg@{k}"]
         asked[f"ndcg@{k}"] = linear[f"ndcg@{k}"]
         asked[f"recall@{k}"] = exp[f"recall@{k}"]
+        asked[f"precision@{k}"] = exp[f"precision@{k}"]
     theirs = ranx.Run(run)
     ranx.evaluate(ranx.Qrels(qrels), theirs, list(asked), return_mean=False)
     for name, expected in asked.items():
@@ -153,6 +154,17 @@ def test_what_a_model_that_knows_nothing_is_worth():
     # By the order in which the run was given.
     assert ranx_of(flat, "ndcg_burges@1") == 1.0
     assert ranx_of(flat, "ndcg_burges@1", slice(None, None, -1)) == 0.0
+
+
+def test_scores_that_single_precision_cannot_tell_apart():
+    """trec_eval keeps scores in single precision: these tie there, and the names decide."""
+    pytrec_eval, ranx = pytest.importorskip("pytrec_eval"), pytest.importorskip("ranx")
+    qrels, run = {"c": {"a": 1, "b": 0}}, {"c": {"a": 1 + 1e-9, "b": 1.0}}
+    assert ndcg([1 + 1e-9, 1.0], [1, 0], [0, 2], [1])[0, 0] == 1.0
+    assert ranx.evaluate(ranx.Qrels(qrels), ranx.Run(run), "ndcg@1") == 1.0
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.1"})
+    assert evaluator.evaluate(run)["c"]["ndcg_cut_1"] == 0.0
+    assert evaluator.evaluate({"c": {"a": 1 + 1e-6, "b": 1.0}})["c"]["ndcg_cut_1"] == 1.0
 
 
 def test_what_a_clip_without_a_relevant_label_is_worth():
