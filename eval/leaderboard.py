@@ -38,8 +38,8 @@ LEGEND = (
     f"film ({REPLICATES:,} resamples of films, seed 0), holds 0.",
     "~ has an interval that overlaps that of the best. This is the rule where a file lacks the "
     "sums by film that pairs need; it sees fewer differences than pairs do.",
-    "† lacks intervals (fewer than two films, no bootstrap, or an earlier scorer). Without sums by "
-    "film too, it is not set against the best, and where it is the best, nothing is. Nor are "
+    "† lacks intervals (fewer than five films, no bootstrap, or an earlier scorer). Without sums "
+    "by film too, it is not set against the best, and where it is the best, nothing is. Nor are "
     "intervals of different confidence.",
     "Marks are made column by column, against a best that was picked by looking, and are not "
     "corrected for so many looks: in a long table a mark is missing here and there by chance.",

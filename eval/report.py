@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from eval.result import Estimate, Group, Result, RunResult
+from eval.significance import FEWEST
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
+    from rich.table import Table
 
 GAIN = {
     "exp": "2^grade - 1 (low 0, medium 1, high 3)",
@@ -22,6 +24,8 @@ TIES = {
 EMPTY = {"skip": "are left out of the mean", "one": "count as 1", "zero": "count as 0"}
 FEW = 10
 """Films; with fewer, an interval is somewhat too narrow."""
+NAME = 12
+"""Characters; a column of names is not folded to less."""
 
 
 def show(result: Result, *, full: bool = False) -> None:
@@ -32,17 +36,19 @@ def show(result: Result, *, full: bool = False) -> None:
         full: also precision and recall, and tables by genre and by source.
     """
     out = console()
-    out.print(_scores(result))
-    out.print(_others(result))
+    tables = [_scores(result), _others(result)]
     if full:
-        for name in ("precision", "recall"):
-            out.print(_at_k(result, name))
-        for title in ("genre", "source"):
-            for run in result.runs:
-                if groups := getattr(run, f"by_{title}"):
-                    out.print(_groups(result, run, title, groups))
+        tables += [_at_k(result, name) for name in ("precision", "recall")]
+        tables += [
+            _groups(result, run, title, groups)
+            for title in ("genre", "source")
+            for run in result.runs
+            if (groups := getattr(run, f"by_{title}"))
+        ]
     if result.comparisons:
-        out.print(_comparisons(result))
+        tables.append(_comparisons(result))
+    for table in tables:
+        out.print(fitted(table, out.width), crop=False)
     for line in notes(result):
         out.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -54,13 +60,41 @@ def console() -> "Console":
     return Console(width=None if sys.stdout.isatty() else 10_000)
 
 
+def fitted(table: "Table", width: int) -> "Table":
+    """A table made to fit a terminal without losing a digit: its cells take two lines at their
+    blanks, names fold, room between columns goes; what is too wide even so stays so.
+    """
+    from rich.cells import cell_len
+
+    def longest(texts: Iterable[str]) -> int:
+        return max(map(cell_len, texts), default=0)
+
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    if sum(longest(texts) + 3 for texts in columns) + 1 <= width:
+        return table
+    words = [longest(word for text in texts for word in text.split()) for texts in columns[1:]]
+    for column, least in zip(table.columns[1:], words, strict=True):
+        column.width = least
+    name = longest(columns[0])
+    for padding in (2, 0):
+        between = len(columns) * (padding + 1) + 1
+        left = min(name, max(width - between - sum(words), NAME))
+        table.padding = (0, padding // 2)
+        table.width = between + sum(words) + left
+        table.columns[0].width = left
+        if table.width <= width:
+            break
+    return table
+
+
 def notes(result: Result) -> list[str]:
     """What the numbers mean, a line each, in words that need no manual."""
     gold, rules = result.gold, result.conventions
-    films = "" if gold.films is None else f" of {gold.films} films"
+    films = "" if gold.films is None else f" of {_count(gold.films, 'film')}"
     lines = [
         f"gold: {gold.name}" + (f", split {gold.split}" if gold.split else "")
-        + f": {gold.labels} labels of {gold.clips} clips{films}; sha256 {gold.sha256[:12]}…",
+        + f": {_count(gold.labels, 'label')} of {_count(gold.clips, 'clip')}{films}; "
+        + f"sha256 {gold.sha256[:12]}…",
         f"measure: {result.measure}, scorer version {result.scorer_version}"
         + (f", as --compat {rules.compat}" if rules.compat else ""),
         f"gain: {GAIN[rules.gain]}; discount: 1 / log2(position + 1)",
@@ -72,7 +106,7 @@ def notes(result: Result) -> list[str]:
     ]  # fmt: skip
     if rules.relevant_from is not None:
         lines.append(f"MRR, precision, recall: relevant from grade {rules.relevant_from}")
-    if sure := result.bootstrap:
+    if (sure := result.bootstrap) and _sure(result):
         lines.append(
             f"{sure.confidence:.0%} intervals: bootstrap over {sure.resampled}, "
             f"{sure.replicates} replicates, seed {sure.seed}"
@@ -93,15 +127,14 @@ def warnings(result: Result) -> list[str]:
             assert mean is not None
             other = (mean * counted + gold.clips_skipped) / gold.clips
             lines.append(
-                f"{run.name}: with the {gold.clips_skipped} skipped clips as 1, NDCG@{result.k[-1]}"
-                f" would read {other:.4f}"
+                f"{run.name}: with {_count(gold.clips_skipped, 'skipped clip')} as 1, "
+                f"NDCG@{result.k[-1]} would read {other:.4f}"
             )
     if result.bootstrap and gold.films is not None and gold.films < FEW:
-        has_any = any(e.low is not None for e in result.runs[0].measures.values())
         lines.append(
             f"the intervals rest on {gold.films} films only and are somewhat too narrow"
-            if has_any
-            else f"no intervals: {gold.films} films are too few to resample"
+            if _sure(result)
+            else f"no intervals: fewer films than {FEWEST} cannot be resampled"
         )
     for run in result.runs:
         if run.missing_labels:
@@ -110,11 +143,17 @@ def warnings(result: Result) -> list[str]:
                 "and were ranked last"
             )
         if run.labels_matched_in_normal_form_only:
-            lines.append(
-                f"{run.name}: {run.labels_matched_in_normal_form_only} labels matched only in "
-                "lower case, NFC and single-spaced"
-            )
+            matched = _count(run.labels_matched_in_normal_form_only, "label")
+            lines.append(f"{run.name}: {matched} matched only in lower case, NFC and single-spaced")
     return lines
+
+
+def _sure(result: Result) -> bool:
+    return any(e.low is not None for e in result.runs[0].measures.values())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def markdown(result: Result) -> str:
@@ -147,7 +186,7 @@ def _rows(result: Result, measures: Sequence[str], gap: str) -> Iterable[tuple[s
         yield f"({name})", [_mean(means[measure]) for measure in measures]
 
 
-def _scores(result: Result) -> "RenderableType":
+def _scores(result: Result) -> "Table":
     """NDCG, its intervals and its normalised form, then the references."""
     ks = [f"ndcg@{k}" for k in result.k]
     table = _table("predictions", [f"NDCG@{k}" for k in result.k])
@@ -163,7 +202,7 @@ def _scores(result: Result) -> "RenderableType":
     return table
 
 
-def _others(result: Result) -> "RenderableType":
+def _others(result: Result) -> "Table":
     titles = {"mrr": "MRR", "pair_accuracy": "pair accuracy", "tau_b": "tau-b"}
     there = [name for name in titles if name in result.runs[0].measures]
     table = _table("predictions", [*(titles[name] for name in there), "tied pairs"])
@@ -178,9 +217,9 @@ def _others(result: Result) -> "RenderableType":
     return table
 
 
-def _at_k(result: Result, name: str) -> "RenderableType":
+def _at_k(result: Result, name: str) -> "Table":
     columns = [f"{name}@{k}" for k in result.k]
-    table = _table("predictions", columns)
+    table = _table(name, [f"@{k}" for k in result.k])
     for run in result.runs:
         if columns[0] in run.measures:
             _add(table, run.name, [_mean(run.measures[column].mean) for column in columns])
@@ -191,9 +230,7 @@ def _at_k(result: Result, name: str) -> "RenderableType":
     return table
 
 
-def _groups(
-    result: Result, run: RunResult, title: str, groups: dict[str, Group]
-) -> "RenderableType":
+def _groups(result: Result, run: RunResult, title: str, groups: dict[str, Group]) -> "Table":
     ks = [f"ndcg@{k}" for k in result.k]
     table = _table(f"{run.name} by {title}", [*(f"NDCG@{k}" for k in result.k), "clips", "films"])
     for name, group in groups.items():
@@ -205,7 +242,7 @@ def _groups(
     return table
 
 
-def _comparisons(result: Result) -> "RenderableType":
+def _comparisons(result: Result) -> "Table":
     heads = ["measure", "difference", "95 %", "p", "p (Holm)"]
     table = _table("paired difference", heads)
     for c in result.comparisons:
@@ -215,24 +252,22 @@ def _comparisons(result: Result) -> "RenderableType":
     return table
 
 
-def _table(first: str, others: Sequence[str]) -> "RenderableType":
+def _table(first: str, others: Sequence[str]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     table.add_column(Text(first), overflow="fold")
     for heading in others:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     return table
 
 
 def _add(
-    table: "RenderableType", name: str, cells: Sequence[str], style: str = "", end: bool = False
+    table: "Table", name: str, cells: Sequence[str], style: str = "", end: bool = False
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    assert isinstance(table, Table)
     table.add_row(Text(name), *map(Text, cells), style=style, end_section=end)
 
 

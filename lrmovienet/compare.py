@@ -28,7 +28,7 @@ def run(config: CompareConfig) -> None:
     Raises:
         UserError: fewer than two sets of predictions, or a file or an option is wrong.
     """
-    from eval.report import console, markdown, notes, tex
+    from eval.report import console, fitted, markdown, notes, tex
 
     workspace = Workspace(config.workspace)
     texts = [_named(workspace, config, text) for text in config.predictions]
@@ -44,7 +44,7 @@ def run(config: CompareConfig) -> None:
         out.file.write(markdown(result) if config.markdown else tex(result))
         return
     for k in result.k:
-        out.print(matrix(result, f"ndcg@{k}"))
+        out.print(fitted(matrix(result, f"ndcg@{k}"), out.width), crop=False)
     out.print(
         "row − column; * below .05, ** below .01, *** below .001: sign-flip randomisation over "
         f"films, corrected (Holm) for all {len(result.comparisons)} comparisons here",

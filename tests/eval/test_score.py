@@ -182,7 +182,7 @@ def test_the_table(files, capsys):
         "empty: skip: the 1 clips without a relevant label are left out of the mean",
         "95% intervals: bootstrap over films, 10000 replicates, seed 0",
         "the intervals rest on 3 films only",
-        "[bold]: with the 1 skipped clips as 1, NDCG@3 would read "
+        "[bold]: with 1 skipped clip as 1, NDCG@3 would read "
         f"{(C1_AT_3 + C2_AT_3 + 1) / 3:.4f}",
     ):
         assert line in printed
@@ -212,7 +212,7 @@ def test_labels_matched_only_in_normal_form_are_counted(files, capsys):
     assert scored("--predictions", "mine.jsonl")["runs"][0][
         "labels_matched_in_normal_form_only"
     ] == 1  # fmt: skip
-    assert "mine: 1 labels matched only in lower case" in capsys.readouterr().out
+    assert "mine: 1 label matched only in lower case" in capsys.readouterr().out
 
 
 def test_predictions_are_named_by_their_file_or_as_asked(files):
