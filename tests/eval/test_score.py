@@ -182,8 +182,7 @@ def test_the_table(files, capsys):
         "empty: skip: the 1 clips without a relevant label are left out of the mean",
         "95% intervals: bootstrap over films, 10000 replicates, seed 0",
         "the intervals rest on 3 films only",
-        "[bold]: with 1 skipped clip as 1, NDCG@3 would read "
-        f"{(C1_AT_3 + C2_AT_3 + 1) / 3:.4f}",
+        f"[bold]: with 1 skipped clip as 1, NDCG@3 would read {(C1_AT_3 + C2_AT_3 + 1) / 3:.4f}",
     ):
         assert line in printed
 
