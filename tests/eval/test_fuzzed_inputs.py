@@ -1,40 +1,19 @@
 """Random bytes and damaged files: refused, or read as something valid; never another error."""
 
 import gzip
-import io
 import json
 import random
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from written import GOLD, to_jsonl, to_parquet
 
 from eval.runs import RunError, read_gold, read_run
 
-LABELS = [
-    ("c1", "dog", 2),
-    ("c1", "cat", 0),
-    ("c1", "old man", 1),
-    ("c2", "dog", 0),
-    ("c2", "car", 2),
-]
-GOLD = [{"clip_id": c, "label": label, "grade": g, "movie_id": f"m_{c}", "genres": ["War", "Drama"],
-         "source": "image", "split": "t"} for c, label, g in LABELS]  # fmt: skip
-RUN = [{"clip_id": c, "label": label, "score": g / 7} for c, label, g in LABELS]
-
-
-def parquet(rows, **options):
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), sink, **options)
-    return sink.getvalue()
-
-
-def jsonl(rows):
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-ITEMS = [{"id": c, "tags": [{"tag": label, "target": g} for d, label, g in LABELS if d == c]}
+ROWS = [{"clip_id": c, "label": label, "grade": g, "movie_id": f"m_{c}", "genres": ["War", "Drama"],
+         "source": "image", "split": "t"} for c, label, g in GOLD]  # fmt: skip
+RUN = [{"clip_id": c, "label": label, "score": g / 7} for c, label, g in GOLD]
+ITEMS = [{"id": c, "tags": [{"tag": label, "target": g} for d, label, g in GOLD if d == c]}
          for c in ("c1", "c2")]  # fmt: skip
 DELTA = {"clip_id": "DELTA_BYTE_ARRAY", "label": "DELTA_LENGTH_BYTE_ARRAY"}
 # Without compression a flipped bit reaches the values, with it the decompressor.
@@ -47,24 +26,27 @@ PARQUETS = (
     {**PLAIN, "column_encoding": DELTA},
 )
 FILES = [
-    *((".parquet", parquet(GOLD, **options), parquet(RUN, **options)) for options in PARQUETS),
-    (".jsonl", jsonl(GOLD), jsonl(RUN)),
+    *(
+        (".parquet", to_parquet(ROWS, **options), to_parquet(RUN, **options))
+        for options in PARQUETS
+    ),
+    (".jsonl", to_jsonl(ROWS), to_jsonl(RUN)),
     (
         ".csv",
         b"clip_id,label,grade,movie_id,genres\r\n"
-        + b"".join(f'{c},"{label}",{g},m,War|Drama\r\n'.encode() for c, label, g in LABELS),
+        + b"".join(f'{c},"{label}",{g},m,War|Drama\r\n'.encode() for c, label, g in GOLD),
         b"clip_id,label,score\r\n"
-        + b"".join(f'{c},"{label}",{g / 7}\r\n'.encode() for c, label, g in LABELS),
+        + b"".join(f'{c},"{label}",{g / 7}\r\n'.encode() for c, label, g in GOLD),
     ),
     (
         ".trec",
-        b"".join(f'{c} 0 "{label}" {g}\n'.encode() for c, label, g in LABELS),
+        b"".join(f'{c} 0 "{label}" {g}\n'.encode() for c, label, g in GOLD),
         b"".join(
             f"{c} Q0 {label} 1 {g / 7} x\n".replace("old man", "old\\ man").encode()
-            for c, label, g in LABELS
+            for c, label, g in GOLD
         ),
     ),
-    (".json", json.dumps(ITEMS).encode(), jsonl(RUN)),
+    (".json", json.dumps(ITEMS).encode(), to_jsonl(RUN)),
 ]
 ENDS = sorted({end for end, _, _ in FILES})
 # What readers stumble over.
@@ -143,7 +125,7 @@ def check_run(run, gold):
 @pytest.fixture
 def gold(tmp_path):
     path = tmp_path / "the_gold.jsonl"
-    path.write_bytes(jsonl(GOLD))
+    path.write_bytes(to_jsonl(ROWS))
     return read_gold(path)
 
 
@@ -187,7 +169,7 @@ def test_the_files_are_right_before_they_are_damaged(tmp_path, gold):
         assert read_gold(path).grades.tolist() == [2, 0, 1, 0, 2]
         path = tmp_path / f"{i}{'.jsonl' if end == '.json' else end}"
         path.write_bytes(run)
-        assert read_run(path, gold, "x").scores.tolist() == [g / 7 for _, _, g in LABELS]
+        assert read_run(path, gold, "x").scores.tolist() == [g / 7 for _, _, g in GOLD]
 
 
 @pytest.mark.parametrize("end", [".parquet", ".jsonl", ".csv", ".trec", ".json"])
@@ -209,7 +191,7 @@ def test_a_file_cut_anywhere(tmp_path, gold, end):
 def test_names_of_columns_that_are_no_text(tmp_path):
     """Damage in the footer of a Parquet file gave a UnicodeDecodeError once."""
     path = tmp_path / "x.parquet"
-    whole = parquet(GOLD, store_schema=False)
+    whole = to_parquet(ROWS, store_schema=False)
     path.write_bytes(whole.replace(b"clip_id", b"clip_\xe7d"))
     with pytest.raises(RunError, match=r"x\.parquet"):
         read_gold(path)
