@@ -1,7 +1,7 @@
 """Score runs against gold: the measures, what stands beside them, and how sure they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -115,7 +115,8 @@ def score(
         raise RunError(f"{gold.name}: no clip has a relevant label, so nothing can be scored.")
     rows = np.arange(len(gold.grades))
     references = {
-        name: _means(_measure(gold, scores, rows, options))
+        # Whatever the rule, random order is an expectation over orders, not one of them.
+        name: _means(_measure(gold, scores, rows, replace(options, ties="average")))
         for name, scores in reference_scores(gold.grades).items()
     }
     differences = [values[a][:, :n_ndcg] - values[b][:, :n_ndcg] for a, b in pairs]

@@ -206,6 +206,16 @@ def test_everything_is_printed_in_full(tmp_path, capsys):
     assert "relevant from grade 1" in printed
 
 
+@pytest.mark.parametrize("ties", ["average", "stable", "optimistic", "pessimistic"])
+def test_random_order_oracle_and_worst_are_the_same_under_every_rule_for_ties(tmp_path, ties):
+    gold, runs = files(tmp_path, SCORES)
+    references = score(gold, runs, replace(QUICK, ties=ties))[0].references
+    # a_0: one of the gains 3, 0, 1 stands first; a_1: 0 or 1; b_0: 1 or 0.
+    assert references["random"]["ndcg@1"] == pytest.approx((4 / 9 + 1 / 2 + 1 / 2) / 3)
+    assert references["oracle"]["ndcg@1"] == 1.0
+    assert references["worst"]["ndcg@1"] == 0.0
+
+
 def test_names_cannot_break_a_table(tmp_path):
     gold, runs = files(tmp_path, SCORES)
     hostile = "a|b`<script>\n& 100%_$ \\end{x}"
