@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -214,6 +215,40 @@ def test_random_order_oracle_and_worst_are_the_same_under_every_rule_for_ties(tm
     assert references["random"]["ndcg@1"] == pytest.approx((4 / 9 + 1 / 2 + 1 / 2) / 3)
     assert references["oracle"]["ndcg@1"] == 1.0
     assert references["worst"]["ndcg@1"] == 0.0
+
+
+def test_a_film_is_what_stands_before_the_last_underscore(tmp_path):
+    clips = ("my_film_0", "my_film_1", "my_other_0", "alone")
+    for column in ("grade", "score"):
+        rows = "".join(f"{clip},dog,1\n" for clip in clips)
+        (tmp_path / column).write_text(f"clip_id,label,{column}\n" + rows)
+    gold = read_gold(tmp_path / "grade")
+    assert gold.film_ids.to_pylist() == ["my_film", "my_other", "alone"]
+    assert gold.film_of.tolist() == [0, 0, 1, 2]
+
+
+def test_a_genre_named_twice_counts_a_clip_once(tmp_path):
+    gold, runs = files(tmp_path, SCORES)
+    twice = replace(gold, genres=pa.array([["War", "War"], ["War"], [], ["War"]]))
+    group = score(twice, runs, QUICK)[0].runs[0].by_genre["War"]
+    assert (group.clips, group.films) == (2, 1)
+
+
+def test_the_seed_reaches_intervals_and_tests(tmp_path):
+    rng = np.random.default_rng(0)
+    keys = [f"f{film}_0,{label}" for film in range(40) for label in "abcd"]
+    columns = {"grade": rng.integers(0, 3, 160), "0": rng.random(160), "1": rng.random(160)}
+    for name, column in columns.items():
+        kind = name if name == "grade" else "score"
+        rows = "".join(f"{key},{x}\n" for key, x in zip(keys, column, strict=True))
+        (tmp_path / name).write_text(f"clip_id,label,{kind}\n" + rows)
+    gold = read_gold(tmp_path / "grade")
+    runs = [read_run(tmp_path / name, gold, name) for name in "01"]
+    found = [score(gold, runs, replace(QUICK, seed=seed), [(0, 1)])[0] for seed in (0, 0, 1)]
+    lows = [[e.low for e in result.runs[0].measures.values()] for result in found]
+    ps = [[c.p for c in result.comparisons] for result in found]
+    assert lows[0] == lows[1] != lows[2]
+    assert ps[0] == ps[1] != ps[2]
 
 
 def test_names_cannot_break_a_table(tmp_path):
