@@ -52,9 +52,10 @@ def parse(file: Path, data: bytes, layout: Layout) -> Part:
         if kind == "parquet":
             return read_parquet(data, layout)
         text = _decode(data)
-        if kind == "json":
+        if kind == "json" and not text.lstrip().startswith("{"):  # JSON Lines are called so, too
             return _official(text, layout)
-        return {"jsonl": jsonl, "csv": csv_lines, "trec": trec}[kind](str(file), text, layout)
+        readers = {"json": jsonl, "jsonl": jsonl, "csv": csv_lines, "trec": trec}
+        return readers[kind](str(file), text, layout)
     except WrongLines as error:
         raise RunError(str(error)) from None
     except RunError as error:

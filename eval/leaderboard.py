@@ -5,7 +5,6 @@ regime. Which of its differences are noise is marked, by a rule that stands unde
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from html import escape
@@ -18,6 +17,7 @@ if not __package__:
 
 from eval.boards import CONFIDENCE, FLOORS, REPLICATES, Board, Mark, Row, boards, find, load
 from eval.result import Estimate, ResultError, write
+from eval.terminal import leave, printable
 
 RESULTS = Path(__file__).parent / "results"
 """The results that come with this checkout."""
@@ -333,7 +333,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check=given.check,
         )  # fmt: skip
     except ResultError as error:
-        sys.stderr.write(f"leaderboard: error: {error}\n")
+        sys.stderr.write(f"leaderboard: error: {printable(str(error))}\n")
         return 2
     done = "would change" if given.check else "written"
     printed = "".join(f"{done}: {path}\n" for path in files)
@@ -342,10 +342,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone (``| head``)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+    leave(main)

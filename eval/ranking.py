@@ -58,7 +58,8 @@ def rank(scores: Floats, grades: npt.NDArray[Any], ties: Ties) -> Ranking:
     """Order the labels of clips.
 
     Args:
-        scores: (m, L) higher comes first. −inf is allowed, NaN is not.
+        scores: (m, L) higher comes first, NaN is not allowed. −inf stands for no score: such labels
+            are last and tied under every rule, or leaving a label out could pay.
         grades: (m, L), by which ``optimistic`` and ``pessimistic`` order equal scores.
         ties: what equal scores are worth.
 
@@ -68,13 +69,18 @@ def rank(scores: Floats, grades: npt.NDArray[Any], ties: Ties) -> Ranking:
     falling = -scores
     if ties == "average":
         order = _argsort(falling)
-        return _with_ties(order, _take(falling, order))
-    if ties == "stable":
-        return Ranking(_argsort(falling, "stable"))
-    if ties not in ("optimistic", "pessimistic"):
+    elif ties == "stable":
+        order = _argsort(falling, "stable")
+    elif ties in ("optimistic", "pessimistic"):
+        by_grade = _argsort(-grades if ties == "optimistic" else grades, "stable")
+        order = _take(by_grade, _argsort(_take(falling, by_grade), "stable"))
+    else:
         raise ValueError(f"unknown rule for ties: {ties!r}")
-    by_grade = _argsort(-grades if ties == "optimistic" else grades, "stable")
-    return Ranking(_take(by_grade, _argsort(_take(falling, by_grade), "stable")))
+    ranked = _take(falling, order)
+    same = ranked[:, 1:] == ranked[:, :-1]
+    if ties != "average":
+        same &= np.isposinf(ranked[:, 1:])
+    return _with_ties(order, same)
 
 
 def _argsort(keys: npt.NDArray[Any], kind: Literal["quicksort", "stable"] = "quicksort") -> Ints:
@@ -88,12 +94,12 @@ def _take(values: npt.NDArray[Any], order: Ints) -> npt.NDArray[Any]:
     return values.ravel().take(order, mode="clip")  # no index is out of range: no need to look
 
 
-def _with_ties(order: Ints, ranked: Floats) -> Ranking:
-    same = ranked[:, 1:] == ranked[:, :-1]
+def _with_ties(order: Ints, same: npt.NDArray[np.bool_]) -> Ranking:
+    """`same` (m, L − 1): whether a place shares its score with the next."""
     if not same.any():
         return Ranking(order)
-    length = ranked.shape[1]
-    places = np.broadcast_to(np.arange(length), ranked.shape)
+    length = order.shape[1]
+    places = np.broadcast_to(np.arange(length), order.shape)
     first, last = places.copy(), places.copy()
     first[:, 1:][same] = 0
     last[:, :-1][same] = length - 1

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from eval.result import Estimate, Group, Result, RunResult
+from eval.result import Comparison, Estimate, Group, Result, RunResult
 from eval.significance import FEWEST
+from eval.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,8 @@ TIES = {
     "pessimistic": "of equal scores, the less relevant label first; a lower bound",
 }
 EMPTY = {"skip": "are left out of the mean", "one": "count as 1", "zero": "count as 0"}
+REFERENCES = ("(random)", "(oracle)", "(worst)")
+"""What the rows of orders that need no model are called."""
 FEW = 10
 """Films; with fewer, an interval is somewhat too narrow."""
 NAME = 12
@@ -112,8 +115,7 @@ def notes(result: Result) -> list[str]:
             f"{sure.replicates} replicates, seed {sure.seed}"
         )
     lines += [f"{run.name}: sha256 {run.sha256[:12]}…" for run in result.runs]
-    lines += warnings(result)
-    return lines
+    return [*map(printable, lines), *warnings(result)]
 
 
 def warnings(result: Result) -> list[str]:
@@ -145,7 +147,7 @@ def warnings(result: Result) -> list[str]:
         if run.labels_matched_in_normal_form_only:
             matched = _count(run.labels_matched_in_normal_form_only, "label")
             lines.append(f"{run.name}: {matched} matched only in lower case, NFC and single-spaced")
-    return lines
+    return list(map(printable, lines))
 
 
 def _sure(result: Result) -> bool:
@@ -157,33 +159,42 @@ def _count(number: int, what: str) -> str:
 
 
 def markdown(result: Result) -> str:
-    """NDCG as a Markdown table: a row a run, then the references."""
+    """NDCG as a Markdown table: a row a run, the references, paired differences with Holm's p."""
     ks = [f"ndcg@{k}" for k in result.k]
     heads = ["method", *(f"NDCG@{k}" for k in result.k)]
-    rows = [[_markdown_text(name), *cells] for name, cells in _rows(result, ks, " ")]
+    rows = [
+        [" − ".join(map(_markdown_text, names)), *cells] for names, cells in _rows(result, ks, " ")
+    ]
     rule = ["---", *("--:" for _ in ks)]
     return "".join("| " + " | ".join(row) + " |\n" for row in [heads, rule, *rows])
 
 
 def tex(result: Result) -> str:
-    """NDCG as rows of a LaTeX tabular; the columns are named in a comment."""
+    """NDCG as rows of a LaTeX tabular, as `markdown`; the columns are named in a comment."""
     ks = [f"ndcg@{k}" for k in result.k]
     lines = ["% method & " + " & ".join(f"NDCG@{k}" for k in result.k)]
-    for name, cells in _rows(result, ks, r" {\scriptsize "):
+    for names, cells in _rows(result, ks, r" {\scriptsize "):
         closed = [cell + "}" if "{" in cell else cell for cell in cells]
-        lines.append(" & ".join([_tex_text(name), *closed]) + r" \\")
+        signs = [cell.replace("-", "$-$").replace("<", "$<$") for cell in closed]
+        lines.append(" & ".join([" $-$ ".join(map(_tex_text, names)), *signs]) + r" \\")
     return "\n".join(lines) + "\n"
 
 
-def _rows(result: Result, measures: Sequence[str], gap: str) -> Iterable[tuple[str, list[str]]]:
+def _rows(
+    result: Result, measures: Sequence[str], gap: str
+) -> Iterable[tuple[tuple[str, ...], list[str]]]:
+    """Each run, the references and each paired difference: one name or two, and the cells."""
     for run in result.runs:
         estimates = [run.measures[name] for name in measures]
         yield (
-            run.name,
+            (run.name,),
             [_mean(e.mean) + (gap + interval(e) if e.low is not None else "") for e in estimates],
         )
     for name, means in result.references.items():
-        yield f"({name})", [_mean(means[measure]) for measure in measures]
+        yield (f"({name})",), [_mean(means[measure]) for measure in measures]
+    for a, b in dict.fromkeys((c.a, c.b) for c in result.comparisons):
+        of = {c.measure: c for c in result.comparisons if (c.a, c.b) == (a, b)}
+        yield (a, b), [difference(of[name], gap) for name in measures]
 
 
 def _scores(result: Result) -> "Table":
@@ -257,7 +268,7 @@ def _table(first: str, others: Sequence[str]) -> "Table":
     from rich.text import Text
 
     table = Table()
-    table.add_column(Text(first), overflow="fold")
+    table.add_column(Text(printable(first)), overflow="fold")
     for heading in others:
         table.add_column(heading, justify="right")
     return table
@@ -268,7 +279,7 @@ def _add(
 ) -> None:
     from rich.text import Text
 
-    table.add_row(Text(name), *map(Text, cells), style=style, end_section=end)
+    table.add_row(Text(printable(name)), *map(Text, cells), style=style, end_section=end)
 
 
 def _mean(value: float | None) -> str:
@@ -283,6 +294,14 @@ def interval(estimate: Estimate, sign: str = "") -> str:
     return f"[{low}, {high}]"
 
 
+def difference(comparison: Comparison, gap: str = " ") -> str:
+    """``+.0381 [+.027, +.050] p .012``: a paired difference, its interval and Holm's p."""
+    found = comparison.difference
+    if found.mean is None:
+        return "–"
+    return f"{found.mean:+.4f}{gap}{interval(found, '+')} p {p_value(comparison.p_holm)}"
+
+
 def p_value(p: float) -> str:
     """Three decimals, and never a p of 0."""
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
@@ -290,12 +309,12 @@ def p_value(p: float) -> str:
 
 def _markdown_text(text: str) -> str:
     """Text that a Markdown table takes literally."""
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return "".join("\\" + c if c in "\\`*_{}[]<>|#!~$&" else c for c in flat)
 
 
 def _tex_text(text: str) -> str:
     """Text that LaTeX takes literally."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     return "".join(special.get(c, "\\" + c if c in "&%$#_{}" else c) for c in flat)

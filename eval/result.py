@@ -235,9 +235,9 @@ def write(files: Mapping[Path, bytes | Callable[[Path], None]]) -> None:
     """
     staged: list[tuple[Path, Path]] = []
     path = Path()
-    if folders := [path for path in files if path.is_dir()]:
-        raise ResultError(f"{folders[0]}: is a folder; give a file.")
     try:
+        if folders := [path for path in files if path.is_dir()]:
+            raise ResultError(f"{folders[0]}: is a folder; give a file.")
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

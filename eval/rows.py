@@ -117,7 +117,7 @@ class Rows:
     row_of: Ints
     """(n_rows,) as `Part.numbers`."""
     sha256: str
-    """Over the bytes of the files, one after another in the order of their names."""
+    """Over the bytes of the files, one after another in the order of `files`."""
 
     def where(self, row: int) -> str:
         """File and row or line, for messages."""

@@ -28,6 +28,7 @@ from eval.rows import (
     stable_order,
 )
 from eval.tables import read
+from eval.terminal import printable
 
 __all__ = ["Gold", "Run", "RunError", "read_gold", "read_run"]
 
@@ -89,6 +90,8 @@ class Run:
     normalised: int
     """Predictions that found their label only in normal form."""
     sha256: str
+    files: tuple[str, ...] = ()
+    """What they were read from."""
 
 
 def read_gold(
@@ -134,8 +137,8 @@ def read_gold(
     return Gold(
         rows, split, clip_ids, offsets, clip_of, grades, labels, film_ids, film_of,
         _genres(rows, clip_of, offsets),
-        one_chunk(rows.table["source"]) if rows.has("source") else None,
-        ", ".join(path.resolve().name if str(path) != "-" else "stdin" for path in paths),
+        _sources(rows),
+        ", ".join("stdin" if str(p) == "-" else printable(p.resolve().name) for p in paths),
     )  # fmt: skip
 
 
@@ -184,12 +187,12 @@ def read_run(
     same = pc.index_in(values, value_set=gold_values).fill_null(-1).to_numpy()
     normalised = int((same[mine] != written[found]).sum())
     missed = len(gold.grades) - len(found)
-    return Run(name, score[order], gold_rows[order], missed, normalised, rows.sha256)
+    return Run(name, score[order], gold_rows[order], missed, normalised, rows.sha256, rows.files)
 
 
 def _shown(rows: Rows, column: str, row: int) -> str:
     value = rows.table[column][row].as_py()
-    return "missing" if value is None else f"{value:g}"
+    return "missing" if value is None else repr(value).removesuffix(".0")
 
 
 def _of_split(rows: Rows, split: str | None) -> Rows:
@@ -259,7 +262,9 @@ def _refuse_repeated(
         first = rows.where(before[i])
         if grades is not None and grades[i] != grades[before[i]]:
             return f"two grades for one label: {grades[i]} here, {grades[before[i]]} in {first}"
-        return f"appears twice, before in {first}"
+        here, there = (rows.table["label"][j].as_py() for j in (i, int(before[i])))
+        written = "" if here == there else f" as {short(there)}"
+        return f"appears twice, before in {first}{written}"
 
     rows.refuse(repeated, why)
 
@@ -288,6 +293,12 @@ def _genres(rows: Rows, clip_of: Ints, offsets: Ints) -> pa.ListArray | None:
         return None
     genres = one_chunk(rows.table["genres"])
     first = genres.take(pa.array(offsets[:-1]))
+    coded = first.flatten().dictionary_encode()
+    blanks = np.array([*(not value.strip() for value in coded.dictionary.to_pylist()), True])
+    empty = blanks[coded.indices.fill_null(-1).to_numpy()]
+    clip_of_genre = np.repeat(np.arange(len(first)), first.value_lengths().fill_null(0))
+    with_blank = np.isin(clip_of, clip_of_genre[empty])
+    rows.refuse(with_blank, "one of the genres is missing or blank")
     if not genres.equals(first.take(pa.array(clip_of))):
         mine, clips = genres.to_pylist(), first.to_pylist()
         wrong = np.array([mine[i] != clips[c] for i, c in enumerate(clip_of)])
@@ -299,6 +310,14 @@ def _genres(rows: Rows, clip_of: Ints, offsets: Ints) -> pa.ListArray | None:
             ),
         )
     return first
+
+
+def _sources(rows: Rows) -> pa.DictionaryArray | None:
+    """(n_labels,) each label's source; a blank one is none, as in formats that know no null."""
+    if not rows.has("source"):
+        return None
+    codes, values = rows.codes("source")
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=blank(rows, "source")), values)
 
 
 def _find(rows: Rows, gold: Gold) -> tuple[Ints, Ints]:

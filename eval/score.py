@@ -19,10 +19,11 @@ if not __package__:
 
 from eval.ndcg import Empty, Gain
 from eval.ranking import Ties
-from eval.report import markdown, show, tex
+from eval.report import REFERENCES, markdown, show, tex, warnings
 from eval.result import About, Regime, Result, ResultError, to_json, write
 from eval.runs import RunError, read_gold, read_run
 from eval.scoring import KS, Options, per_clip, resolve, score
+from eval.terminal import leave, printable
 
 Named = tuple[str, list[Path]]
 """A set of predictions: its name, and the files that make it up."""
@@ -89,13 +90,11 @@ def judge(
         raise RunError(
             f"two predictions are called {twice[0]!r}; name them: --predictions A=PATH B=PATH."
         )
-    inputs = [*gold, *(path for _, paths in everyone for path in paths)]
-    if [str(path) for path in inputs].count("-") > 1:
+    if odd := [name for name in names if not name.strip() or name in REFERENCES]:
+        raise RunError(f"predictions cannot be called {odd[0]!r}; name them: NAME=PATH.")
+    given = [*gold, *(path for _, paths in everyone for path in paths)]
+    if [str(path) for path in given].count("-") > 1:
         raise RunError("standard input (-) can be read only once.")
-    outputs = [path for path in (json, clips) if path is not None]
-    for i, out in enumerate(outputs):
-        if out.resolve() in [p.resolve() for p in [*inputs, *outputs[:i]]]:
-            raise RunError(f"{out}: is given twice; give another file for the output.")
     if (compare or matrix) and not options.bootstrap:
         raise RunError("comparing needs --bootstrap of 100 or more.")
     options.check()
@@ -109,6 +108,12 @@ def judge(
                     paths, graded, name, allow_missing=allow_missing, columns=predictions_columns
                 )
             )
+    inputs = [*graded.rows.files, *(file for run in runs for file in run.files)]
+    taken = set(map(os.path.realpath, inputs))
+    for out in (json, clips):
+        if out is not None and os.path.realpath(out) in taken:
+            raise RunError(f"{out}: is given twice; give another file for the output.")
+        taken |= {os.path.realpath(out)} if out is not None else set()
     first, last = range(len(predictions)), range(len(predictions), len(everyone))
     pairs = list(itertools.combinations(first, 2) if matrix else itertools.product(first, last))
     with status("scoring"):
@@ -143,13 +148,19 @@ def named(texts: Sequence[str]) -> list[Named]:
     """``NAME=PATH`` or ``PATH`` -> predictions; paths given one name are the parts of one table.
 
     Without a name they have that of their file or folder.
+
+    Raises:
+        RunError: a name has no path.
     """
     result: list[Named] = []
     parts: dict[str, list[Path]] = {}
     for text in texts:
         name, equals, path = text.partition("=")
-        if not equals or not name or Path(text).exists():
+        name = printable(name)
+        if not equals or not name or os.path.exists(text):  # noqa: PTH110 - Path's raises for a long name
             result.append((_own_name(text), [Path(text)]))
+        elif not path:
+            raise RunError(f"{text}: no path; give NAME=PATH.")
         elif name in parts:
             parts[name].append(Path(path))
         else:
@@ -161,8 +172,9 @@ def named(texts: Sequence[str]) -> list[Named]:
 def _own_name(text: str) -> str:
     if text == "-":
         return "stdin"
-    path = Path(text).resolve()
-    return path.name if path.is_dir() else Path(path.name.removesuffix(".gz")).stem
+    path = Path(os.path.realpath(text))
+    own = path.name if os.path.isdir(path) else Path(path.name.removesuffix(".gz")).stem  # noqa: PTH112
+    return printable(own)  # not every file's name is UTF-8
 
 
 def columns(texts: Sequence[str], option: str) -> dict[str, str]:
@@ -232,7 +244,12 @@ def parser() -> argparse.ArgumentParser:
         "--bootstrap", type=int, default=Options.bootstrap, metavar="N",
         help="replicates over films, and draws of the tests; 0 for none (default: %(default)s)",
     )  # fmt: skip
-    add("--seed", type=int, default=0, help="of these (default: %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the bootstrap and the tests (default: %(default)s)",
+    )
 
     group = options.add_argument_group("output")
     add = group.add_argument
@@ -269,22 +286,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             allow_missing=given.allow_missing, json=given.json, clips=given.per_clip,
         )  # fmt: skip
     except (RunError, ResultError) as error:
-        # A path may hold what would move the cursor of a terminal.
-        said = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error))
-        sys.stderr.write(f"score: error: {said}\n")
+        sys.stderr.write(f"score: error: {printable(str(error))}\n")
         return 2
     if given.markdown or given.tex:
         sys.stdout.write(markdown(result) if given.markdown else tex(result))
+        sys.stderr.writelines(f"{line}\n" for line in warnings(result))
     else:
         show(result, full=given.full)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone (``| head``)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+    leave(main)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from eval.measures import measure, names, tied_pairs
-from eval.ndcg import MAX_GRADE, Empty, Gain, reference_scores
+from eval.ndcg import MAX_GRADE, Empty, Gain, ndcg, reference_scores
 from eval.ranking import Floats, Ints, Ties
 from eval.result import (
     About,
@@ -27,6 +27,8 @@ from eval.result import (
 from eval.runs import Gold, Run, RunError
 from eval.significance import FEWEST, bootstrap, film_sums, holm, sign_flip
 
+MOST = 1_000_000
+"""Replicates; all are kept in memory, and more would change no digit that is printed."""
 KS = (1, 3, 5, 10, 20)
 """The cut-offs of the paper's tables."""
 
@@ -61,8 +63,8 @@ class Options:
             raise RunError(
                 f"--relevant-from {self.relevant_from}: give a grade from 1 to {self.max_grade}."
             )
-        if self.bootstrap < 0 or self.bootstrap in range(1, 100):
-            raise RunError(f"--bootstrap {self.bootstrap}: give 100 or more, or 0 for none.")
+        if self.bootstrap != 0 and not 100 <= self.bootstrap <= MOST:
+            raise RunError(f"--bootstrap {self.bootstrap}: give 100 to {MOST}, or 0 for none.")
         if self.seed < 0:
             raise RunError(f"--seed {self.seed}: give 0 or more.")
 
@@ -252,10 +254,10 @@ def _by_source(gold: Gold, run: Run, options: Options) -> dict[str, Group]:
         there = counts > 0
         if not there.any():
             continue
-        values = measure(
+        values = ndcg(
             run.scores[rows], gold.grades[run.gold_rows[rows]],
             np.append(0, np.cumsum(counts[there])), options.ks, gain=options.gain,
-            ties=options.ties, empty=options.empty, relevant_from=options.relevant_from,
+            ties=options.ties, empty=options.empty,
         )  # fmt: skip
         group = _group(values, gold.film_of[there], options)
         if group.clips:

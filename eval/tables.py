@@ -95,6 +95,8 @@ def _pattern(path: Path) -> list[Path]:
 
 
 def _bytes(file: Path) -> bytes:
+    if str(file) == "-" and sys.stdin is None:
+        raise RunError("-: standard input is closed.")
     try:
         if str(file) == "-":
             data = read_bounded(sys.stdin.buffer)

@@ -3,13 +3,13 @@
 import argparse
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from eval.terminal import leave, printable
 from lrmovienet import __version__
 from lrmovienet.errors import UserError
 
@@ -257,16 +257,11 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
 
 
 def _fail(verb: str, message: str) -> int:
-    sys.stderr.write(f"lrmovienet {verb}: error: ".replace(" :", ":") + message + "\n")
+    heading = f"lrmovienet {verb}: error: ".replace(" :", ":")
+    sys.stderr.write(f"{heading}{printable(message)}\n")
     return 2
 
 
 def entry() -> None:
     """The console script: leave quietly when the reader of our output has gone (``| head``)."""
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+    leave(main)
