@@ -299,7 +299,8 @@ def difference(comparison: Comparison, gap: str = " ") -> str:
     found = comparison.difference
     if found.mean is None:
         return "–"
-    return f"{found.mean:+.4f}{gap}{interval(found, '+')} p {p_value(comparison.p_holm)}"
+    sure = [interval(found, "+")] if found.low is not None else []
+    return f"{found.mean:+.4f}{gap}" + " ".join([*sure, f"p {p_value(comparison.p_holm)}"])
 
 
 def p_value(p: float) -> str:

@@ -1,7 +1,7 @@
 """What a scoring says: the fields of the JSON, checked whenever one is written or read.
 
 The classes below are the schema. A file made under an older schema is brought up to this one when
-it is read; one made under a newer schema is refused. `docs/scoring.md` shows an example.
+it is read; one made under a newer schema is refused. `docs/scoring.md` lists the fields.
 """
 
 import json
@@ -236,8 +236,9 @@ def write(files: Mapping[Path, bytes | Callable[[Path], None]]) -> None:
     staged: list[tuple[Path, Path]] = []
     path = Path()
     try:
-        if folders := [path for path in files if path.is_dir()]:
-            raise ResultError(f"{folders[0]}: is a folder; give a file.")
+        for path in files:
+            if path.is_dir():
+                raise ResultError(f"{path}: is a folder; give a file.")
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")

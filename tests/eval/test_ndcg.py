@@ -345,10 +345,13 @@ def test_infinities_and_signed_zeros_are_ordinary_scores():
     assert one([5e-324, 0.0], [1, 0], 1) == 1.0
 
 
-def test_labels_ranked_last_by_minus_infinity_are_tied():
+@pytest.mark.parametrize("ties", TIES)
+def test_labels_ranked_last_by_minus_infinity_are_tied_under_every_rule(ties):
     # low first; then high and medium missing: (3 + 1) / 2 = 2 each at positions 2 and 3.
-    value = one([0.5, -np.inf, -np.inf], [0, 2, 1], 3)
+    value = one([0.5, -np.inf, -np.inf], [0, 2, 1], 3, ties=ties)
     assert value == pytest.approx((2 / LOG3 + 2 / 2) / (3 + 1 / LOG3))
+    # Nothing predicted is a random order, not that of gold nor the best of all.
+    assert one([-np.inf, -np.inf], [1, 0], 1, ties=ties) == 0.5
 
 
 def test_equal_scores_of_neighbouring_clips_are_no_tie():

@@ -19,6 +19,7 @@ from written import (
 
 from eval.formats import quote_trec
 from eval.runs import read_gold, read_run
+from eval.scoring import Options, score
 
 # ---------------------------------------------------------------- numbers
 
@@ -195,6 +196,63 @@ def test_a_clip_without_genres_beside_one_that_has_some(tmp_path, suffix):
     rows = [{**row, "genres": ["War"] if row["clip_id"] == "c1" else []} for row in gold_rows()]
     gold = read_gold(write(tmp_path / f"g{suffix}", rows))
     assert meaning(gold)["genres"] == [["War"], []]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_genre_is_refused_in_every_format(tmp_path, suffix, blank):
+    rows = [{**row, "genres": ["War", blank]} for row in gold_rows()]
+    if suffix != ".csv":
+        rows[3:] = [{**row, "genres": ["War"]} for row in rows[3:]]
+    message = refused(read_gold, write(tmp_path / f"g{suffix}", rows))
+    assert f"g{suffix}, " in message
+    assert "genres" in message
+    assert "wrong rows: 3" in message or suffix != ".parquet"
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+def test_a_genre_that_is_null_is_refused(tmp_path, suffix):
+    rows = [{**row, "genres": ["War", None]} for row in gold_rows()]
+    assert "genres" in refused(read_gold, write(tmp_path / f"g{suffix}", rows))
+
+
+def test_a_clip_may_have_no_list_of_genres(tmp_path):
+    rows = [{**row, "genres": None if row["clip_id"] == "c1" else ["War"]} for row in gold_rows()]
+    graded = read_gold(write(tmp_path / "g.parquet", rows))
+    run = read_run(write(tmp_path / "r.parquet", score_rows()), graded, "r")
+    result, _ = score(graded, [run], Options(bootstrap=0))
+    assert [(name, g.clips) for name, g in result.runs[0].by_genre.items()] == [("War", 1)]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+@pytest.mark.parametrize("blank", ["", " ", None])
+def test_a_blank_source_is_none_in_every_format(tmp_path, suffix, blank):
+    rows = [{**row, "source": blank if row["label"] == "dog" else "image"} for row in gold_rows()]
+    graded = read_gold(write(tmp_path / f"g{suffix}", rows))
+    assert graded.sources.to_pylist() == [None, "image", "image", None, "image"]
+    run = read_run(write(tmp_path / "r.jsonl", score_rows()), graded, "r")
+    result, _ = score(graded, [run], Options(bootstrap=0))
+    assert list(result.runs[0].by_source) == ["image"]
+
+
+def test_a_repeated_label_is_shown_as_it_was_written(tmp_path):
+    rows = gold_rows([("c1", "OLD MAN", 1), ("c1", "old man", 1)])
+    message = refused(read_gold, write(tmp_path / "g.csv", rows))
+    assert "line 3, clip 'c1', label 'old man': appears twice, before in" in message
+    assert message.endswith("line 2 as 'OLD MAN'")
+
+
+@pytest.mark.parametrize(("grade", "shown"), [("2.9999999", "2.9999999"), ("3", "3")])
+def test_a_wrong_grade_is_shown_with_all_its_digits(tmp_path, grade, shown):
+    (tmp_path / "g.csv").write_text(f"clip_id,label,grade\nc1,dog,{grade}\n")
+    assert f"grade is {shown}; expected" in refused(read_gold, tmp_path / "g.csv")
+
+
+@pytest.mark.parametrize("column", ["split", "domain"])
+def test_rows_of_no_split_are_not_mixed_with_those_of_one(tmp_path, column):
+    rows = [{**row, column: None if row["clip_id"] == "c1" else "x"} for row in gold_rows()]
+    message = refused(read_gold, write(tmp_path / "g.parquet", rows))
+    assert f"holds more than one {column}: ['None', 'x']" in message
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])

@@ -104,6 +104,11 @@ def test_labels_are_compared_in_normal_form_and_counted(tmp_path):
     assert run.normalised == 2
     rows = score_rows([("c", "Café", 1), ("c", "old  man ", 2)])
     assert read_run(jsonl(tmp_path / "run.jsonl", rows), gold, "run").normalised == 1
+    # Written so in gold too, but not in this clip.
+    twice = gold_rows([("c", "Old Man", 1), ("d", "old man", 1)])
+    gold = read_gold(jsonl(tmp_path / "gold.jsonl", twice))
+    rows = score_rows([("c", "old man", 1), ("d", "old man", 2)])
+    assert read_run(jsonl(tmp_path / "run.jsonl", rows), gold, "run").normalised == 1
 
 
 def test_one_split_of_a_records_table(tmp_path):

@@ -259,6 +259,7 @@ def test_wrong_options(files, capsys, arguments, what):
         (["--max-grade", "1"], "grade is 2"),
         (["--relevant-from", "3"], "give a grade from 1 to 2"),
         (["--bootstrap", "5"], "give 100 to 1000000"),
+        (["--bootstrap", "1000001"], "give 100 to 1000000"),
         (["--compare", "best.jsonl", "--bootstrap", "0"], "comparing needs --bootstrap"),
         (["--compare", "mine.jsonl"], "two predictions are called 'mine'"),
         (["--seed", "-1"], "--seed -1"),

@@ -227,6 +227,18 @@ def test_a_film_is_what_stands_before_the_last_underscore(tmp_path):
     assert gold.film_of.tolist() == [0, 0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("ties", "second"),
+    [("average", 0.5), ("stable", 0.0), ("optimistic", 1.0), ("pessimistic", 0.0)],
+)
+def test_the_rule_for_ties_holds_within_a_source(tmp_path, ties, second):
+    # Of the image labels, a_0 has one, and a_1 dog before the better cat with the same score.
+    scores = [0.0, 1.0, 2.0, 4.0, 4.0, 1.0, 0.0, 0.0, 0.0]
+    gold, runs = files(tmp_path, scores)
+    group = score(gold, runs, replace(QUICK, ties=ties))[0].runs[0].by_source["image"]
+    assert group.measures["ndcg@1"].mean == pytest.approx((1.0 + second) / 2)
+
+
 def test_a_genre_named_twice_counts_a_clip_once(tmp_path):
     gold, runs = files(tmp_path, SCORES)
     twice = replace(gold, genres=pa.array([["War", "War"], ["War"], [], ["War"]]))
@@ -249,6 +261,8 @@ def test_the_seed_reaches_intervals_and_tests(tmp_path):
     ps = [[c.p for c in result.comparisons] for result in found]
     assert lows[0] == lows[1] != lows[2]
     assert ps[0] == ps[1] != ps[2]
+    few, _ = score(gold, runs, replace(QUICK, bootstrap=100), [(0, 1)])
+    assert all(round(c.p * 101, 6).is_integer() for c in few.comparisons)
 
 
 def test_names_cannot_break_a_table(tmp_path):
@@ -265,15 +279,17 @@ def test_names_cannot_break_a_table(tmp_path):
 
 def test_too_few_films_have_no_interval(tmp_path, monkeypatch):
     monkeypatch.setattr("eval.scoring.FEWEST", FEWEST)
-    lines = "".join(f"f{i}_0,dog,1\nf{i}_0,cat,0\n" for i in range(FEWEST))
-    for films in (FEWEST, FEWEST - 1):
+    lines = "".join(f"f{i}_0,dog,1\nf{i}_0,cat,0\n" for i in range(10))
+    for films in (10, 9, FEWEST, FEWEST - 1):
         rows = "".join(lines.splitlines(keepends=True)[: 2 * films])
         for column in ("grade", "score"):
             (tmp_path / column).write_text(f"clip_id,label,{column}\n" + rows)
         gold = read_gold(tmp_path / "grade")
         result, _ = score(gold, [read_run(tmp_path / "score", gold, "x")], QUICK)
         low = result.runs[0].measures["ndcg@1"].low
-        assert low == (1.0 if films == FEWEST else None)
+        assert low == (1.0 if films >= FEWEST else None)
+        narrow = f"the intervals rest on {films} films only and are somewhat too narrow"
+        assert (narrow in warnings(result)) == (FEWEST <= films < 10)
     assert "no intervals: fewer films than 5 cannot be resampled" in warnings(result)
     assert not any("% intervals" in line for line in notes(result))
 

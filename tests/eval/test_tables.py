@@ -67,6 +67,13 @@ def test_other_names_are_known_by_content(tmp_path, gold, suffix, gz):
     assert read_run(tmp_path / "r.txt", gold, "r").scores.tolist() == [3.0, -1.0, 2.5, 0.5, 0.5]
 
 
+def test_json_lines_may_be_called_json(tmp_path, gold):
+    for rows, name in ((gold_rows(), "g.json"), (score_rows(), "r.json")):
+        (tmp_path / name).write_bytes(WRITERS[".jsonl"](rows))
+    assert meaning(read_gold(tmp_path / "g.json")) == meaning(gold)
+    assert read_run(tmp_path / "r.json", gold, "r").scores.tolist() == [3.0, -1.0, 2.5, 0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     "data", [b"hello", b"<html></html>", b"\x89PNG\r\n\x1a\n\0\0", b"a;b;c\n1;2;3\n"]
 )
