@@ -4,7 +4,6 @@ A table holds one gold, one set of conventions, one protocol and one regime.
 """
 
 import glob
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from eval.messages import listed, printable
 from eval.result import Estimate, Result, ResultError, RunResult, read
 from eval.significance import FEWEST, bootstrap
 
@@ -109,9 +109,8 @@ def load(paths: Sequence[Path]) -> list[Entry]:
         except ResultError as error:
             failures.append(str(error))
     if failures:
-        more = [f"… and {len(failures) - 10} more"] if len(failures) > 10 else []
-        listed = "\n  ".join(failures[:10] + more)
-        raise ResultError(f"{len(failures)} of {len(paths)} files cannot be used:\n  {listed}")
+        heading = f"{len(failures)} of {len(paths)} files cannot be used"
+        raise ResultError(listed(heading, failures, len(failures)))
     return entries
 
 
@@ -322,6 +321,5 @@ def _overlap(a: Entry, b: Entry, measure: str) -> bool:
 
 def plain(text: str) -> str:
     """One line of visible characters, and not endless."""
-    line = " ".join(text.split())
-    line = "".join("\ufffd" if unicodedata.category(c)[0] == "C" else c for c in line)
+    line = printable(" ".join(text.split()))
     return (line if len(line) <= 100 else line[:99] + "…") or "(no name)"

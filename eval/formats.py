@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from eval import rows as limits
 from eval.lines import WrongLines, csv_lines, fields_of, json_cell, jsonl, quote_trec, trec
+from eval.messages import listed, short
 from eval.parquet import read_parquet
-from eval.rows import Layout, Part, RunError, listed, short
+from eval.rows import Layout, Part, RunError
 
 __all__ = ["FORMATS", "parse", "quote_trec"]
 

@@ -16,8 +16,9 @@ if not __package__:
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
 from eval.boards import CONFIDENCE, FLOORS, REPLICATES, Board, Mark, Row, boards, find, load
+from eval.messages import printable
 from eval.result import Estimate, ResultError, write
-from eval.terminal import leave, printable
+from eval.terminal import leave
 
 RESULTS = Path(__file__).parent / "results"
 """The results that come with this checkout."""
@@ -289,6 +290,13 @@ def publish(
     return text, targets
 
 
+def said(text: str, files: Sequence[Path], *, check: bool) -> str:
+    """What to print of what `publish` gave: the files, or where none was asked for the tables."""
+    done = "would change" if check else "written"
+    lines = "".join(f"{done}: {path}\n" for path in files)
+    return lines or ("up to date\n" if check else text)
+
+
 def _inserted(path: Path, text: str) -> bytes:
     try:
         old = path.read_bytes().decode()
@@ -335,9 +343,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ResultError as error:
         sys.stderr.write(f"leaderboard: error: {printable(str(error))}\n")
         return 2
-    done = "would change" if given.check else "written"
-    printed = "".join(f"{done}: {path}\n" for path in files)
-    sys.stdout.write(printed if given.check or files else text)
+    sys.stdout.write(said(text, files, check=given.check))
     return int(given.check and bool(files))
 
 

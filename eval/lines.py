@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from eval.messages import LISTED, listed, short
 from eval.rows import (
-    LISTED,
     NUMBERS,
     TEXT,
     TYPES,
@@ -26,8 +26,6 @@ from eval.rows import (
     Part,
     RunError,
     cell_error,
-    listed,
-    short,
 )
 
 _BATCH = 1 << 18

@@ -130,38 +130,11 @@ def ratio(reached: npt.NDArray[Any], possible: npt.NDArray[Any], empty: Empty) -
     return result
 
 
-def reference_orders(
-    grades: npt.ArrayLike,
-    offsets: npt.ArrayLike,
-    ks: Sequence[int],
-    *,
-    gain: Gain = "exp",
-    empty: Empty = "skip",
-) -> dict[str, Floats]:
-    """NDCG@k of three orders that need no model, to print beside every score.
-
-    ``random`` is the expectation over all orders in closed form, mean gain × Σ discounts / IDCG;
-    ``oracle`` is the ideal order; ``worst`` is the ideal order reversed.
-
-    Args:
-        grades: (n_labels,) as in `ndcg`.
-        offsets: (n_clips + 1,) as in `ndcg`.
-        ks: cut-offs as in `ndcg`.
-        gain: as in `ndcg`.
-        empty: as in `ndcg`.
-
-    Returns:
-        Name -> (n_clips, n_k), as `ndcg` gives them.
-    """
-    orders = reference_scores(grades)
-    return {
-        name: ndcg(scores, grades, offsets, ks, gain=gain, empty=empty)
-        for name, scores in orders.items()
-    }
-
-
 def reference_scores(grades: npt.ArrayLike) -> dict[str, Floats]:
-    """Scores whose tie-averaged order is that of `reference_orders`."""
+    """Scores of three orders that need no model, to be ranked with ties ``average``.
+
+    ``random`` expects the mean gain at every place, mean gain × Σ discounts / IDCG in closed form;
+    ``oracle`` is the ideal order; ``worst`` is the ideal order reversed.
+    """
     values = np.asarray(grades, dtype=np.float64)
-    # Equal scores throughout: every position expects the clip's mean gain.
     return {"random": np.zeros_like(values), "oracle": values, "worst": -values}

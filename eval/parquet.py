@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval import rows as limits
-from eval.rows import NUMBERS, TEXT, TYPES, Layout, Part, RunError, short
+from eval.messages import short
+from eval.rows import NUMBERS, TEXT, TYPES, Layout, Part, RunError
 
 
 def read_parquet(data: bytes, layout: Layout) -> Part:
@@ -31,7 +32,8 @@ def read_parquet(data: bytes, layout: Layout) -> Part:
         try:
             reader = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
             table = reader.read(columns=list(wanted))
-        except (NotImplementedError, OSError):  # some encodings cannot be read as codes
+        except (NotImplementedError, OSError):
+            # Some encodings cannot be read as codes; a damaged file fails again, as plain text.
             table = schema.read(columns=list(wanted))
         table.validate(full=True)
         read = pa.table({our: _column(our, table[their]) for their, our in wanted.items()})

@@ -1,12 +1,12 @@
 """A result for people: tables in a terminal, and rows for a paper."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from eval.messages import printable
 from eval.result import Comparison, Estimate, Group, Result, RunResult
 from eval.significance import FEWEST
-from eval.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +54,12 @@ def show(result: Result, *, full: bool = False) -> None:
         out.print(fitted(table, out.width), crop=False)
     for line in notes(result):
         out.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def show_rows(result: Result, rows: Callable[[Result], str]) -> None:
+    """Print what `markdown` or `tex` makes, and on standard error what to know before using it."""
+    sys.stdout.write(rows(result))
+    sys.stderr.writelines(f"{line}\n" for line in warnings(result))
 
 
 def console() -> "Console":

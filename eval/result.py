@@ -9,11 +9,12 @@ import math
 import os
 import tempfile
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from eval.messages import short
 from eval.ndcg import Empty, Gain
 from eval.ranking import Ties
 
@@ -224,11 +225,11 @@ def read(path: Path) -> Result:
         raise ResultError(f"{path}: {error.strerror}.") from None
 
 
-def write(files: Mapping[Path, bytes | Callable[[Path], None]]) -> None:
+def write(files: Mapping[Path, bytes]) -> None:
     """Write files, all of them or none.
 
     Args:
-        files: path -> its bytes, or what writes them to a path given.
+        files: path -> its bytes.
 
     Raises:
         ResultError: one cannot be written; those that were there before are as they were.
@@ -244,10 +245,7 @@ def write(files: Mapping[Path, bytes | Callable[[Path], None]]) -> None:
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
             os.close(handle)
             staged.append((Path(name), path))
-            if isinstance(content, bytes):
-                Path(name).write_bytes(content)
-            else:
-                content(Path(name))
+            Path(name).write_bytes(content)
             with Path(name).open("rb+") as file:
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o644)
@@ -290,19 +288,19 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     expected = (
         " or ".join(map(repr, inner)) if origin is Literal else getattr(hint, "__name__", hint)
     )
-    raise ResultError(f"{where} is {_short(value)}, expected {expected}")
+    raise ResultError(f"{where} is {short(value)}, expected {expected}")
 
 
 def _decode_object(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise ResultError(f"{where or 'the file'} is {_short(value)}, expected an object")
+        raise ResultError(f"{where or 'the file'} is {short(value)}, expected an object")
     prefix = f"{where}." if where else ""
     hints = get_type_hints(hint)
     needed = [f.name for f in fields(hint) if f.default is MISSING and f.default_factory is MISSING]
     if absent := [name for name in needed if name not in value]:
         raise ResultError(f"{prefix}{absent[0]} is missing")
     if unknown := [name for name in value if name not in hints]:
-        raise ResultError(f"{prefix}{_short(unknown[0])} is no field of a result")
+        raise ResultError(f"{prefix}{short(unknown[0])} is no field of a result")
     return hint(**{name: _decode(hints[name], part, prefix + name) for name, part in value.items()})
 
 
@@ -338,11 +336,6 @@ def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise ResultError(f"not a result of version 1 ({error!r})") from None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 def estimates(

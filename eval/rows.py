@@ -14,11 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from eval.messages import LISTED, listed, short
+
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-LISTED = 10
-"""How many wrong rows a message lists."""
 
 MAX_ROWS = 50_000_000
 """A file that claims more rows than this is not unpacked."""
@@ -193,18 +192,6 @@ def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def listed(heading: str, lines: Sequence[str], total: int) -> str:
-    """A heading, and the first lines under it."""
-    more = f"\n  … and {total - LISTED} more" if total > LISTED else ""
-    return heading + ":\n  " + "\n  ".join(lines[:LISTED]) + more
-
-
-def short(value: object) -> str:
-    """`repr` of a value, cut so that a hostile cell cannot flood the terminal."""
-    text = repr(value[:200] if isinstance(value, str) else value)
-    return text if len(text) <= 100 else text[:99] + "…"
 
 
 def cell_error(column: str, value: Any) -> RunError:

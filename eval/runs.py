@@ -15,20 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eval.labels import normal_form
+from eval.messages import LISTED, listed, printable, short
 from eval.rows import (
-    LISTED,
     Ints,
     Layout,
     Rows,
     RunError,
     blank,
-    listed,
     one_chunk,
-    short,
     stable_order,
 )
 from eval.tables import read
-from eval.terminal import printable
 
 __all__ = ["Gold", "Run", "RunError", "read_gold", "read_run"]
 

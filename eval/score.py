@@ -17,13 +17,14 @@ if not __package__:
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
+from eval.messages import printable
 from eval.ndcg import Empty, Gain
 from eval.ranking import Ties
-from eval.report import REFERENCES, markdown, show, tex, warnings
+from eval.report import REFERENCES, markdown, show, show_rows, tex
 from eval.result import About, Regime, Result, ResultError, to_json, write
 from eval.runs import RunError, read_gold, read_run
 from eval.scoring import KS, Options, per_clip, resolve, score
-from eval.terminal import leave, printable
+from eval.terminal import leave
 
 Named = tuple[str, list[Path]]
 """A set of predictions: its name, and the files that make it up."""
@@ -110,10 +111,11 @@ def judge(
             )
     inputs = [*graded.rows.files, *(file for run in runs for file in run.files)]
     taken = set(map(os.path.realpath, inputs))
-    for out in (json, clips):
-        if out is not None and os.path.realpath(out) in taken:
+    for out in filter(None, (json, clips)):
+        place = os.path.realpath(out)
+        if place in taken:
             raise RunError(f"{out}: is given twice; give another file for the output.")
-        taken |= {os.path.realpath(out)} if out is not None else set()
+        taken.add(place)
     first, last = range(len(predictions)), range(len(predictions), len(everyone))
     pairs = list(itertools.combinations(first, 2) if matrix else itertools.product(first, last))
     with status("scoring"):
@@ -289,8 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"score: error: {printable(str(error))}\n")
         return 2
     if given.markdown or given.tex:
-        sys.stdout.write(markdown(result) if given.markdown else tex(result))
-        sys.stderr.writelines(f"{line}\n" for line in warnings(result))
+        show_rows(result, markdown if given.markdown else tex)
     else:
         show(result, full=given.full)
     return 0

@@ -28,11 +28,11 @@ from eval.runs import Gold, Run, RunError
 from eval.significance import FEWEST, bootstrap, film_sums, holm, sign_flip
 
 MOST = 1_000_000
-"""Replicates; all are kept in memory, and more would change no digit that is printed."""
+"""Replicates; all are kept in memory."""
 KS = (1, 3, 5, 10, 20)
 """The cut-offs of the paper's tables."""
 
-PAPER: dict[str, str] = {"gain": "exp", "ties": "stable", "empty": "one"}
+PAPER: tuple[Gain, Ties, Empty] = ("exp", "stable", "one")
 """What the evaluator of the released LR²PPO code does (its sort is not stable on a GPU, so what it
 does with ties is not defined there)."""
 
@@ -80,13 +80,13 @@ def resolve(
     Raises:
         RunError: one was given that `compat` sets otherwise.
     """
-    given = {"gain": gain, "ties": ties, "empty": empty}
-    for name, value in PAPER.items() if compat else ():
-        if given[name] not in (None, value):
-            raise RunError(f"--compat {compat} means --{name} {value}, not {given[name]}.")
-    if compat:
-        return "exp", "stable", "one"
-    return gain or "exp", ties or "average", empty or "skip"
+    if not compat:
+        return gain or "exp", ties or "average", empty or "skip"
+    names = ("gain", "ties", "empty")
+    for name, given, paper in zip(names, (gain, ties, empty), PAPER, strict=True):
+        if given not in (None, paper):
+            raise RunError(f"--compat {compat} means --{name} {paper}, not {given}.")
+    return PAPER
 
 
 def score(

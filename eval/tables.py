@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from eval import rows as limits
 from eval.formats import FORMATS, parse, read_bounded
-from eval.rows import Layout, Rows, RunError, blank, short
+from eval.messages import short
+from eval.rows import Layout, Rows, RunError, blank
 
 
 def read(paths: Sequence[Path], layout: Layout) -> Rows:

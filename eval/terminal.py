@@ -2,20 +2,10 @@
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
-
-_UNSEEN = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def printable(text: str) -> str:
-    """Text of somebody else without what moves a terminal's cursor or turns its writing round."""
-    return _UNSEEN.sub("\ufffd", text)
 
 
 def leave(main: Callable[[], int]) -> NoReturn:

@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from eval.terminal import leave, printable
+from eval.messages import printable
+from eval.terminal import leave
 from lrmovienet import __version__
 from lrmovienet.errors import UserError
 
@@ -181,10 +182,9 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
         elif _is(list, hint) and (values := following()):
             for value in values:
                 append(name, value)
-        elif _is(tuple, hint) and len(values := following()) > 0:
-            result.append(
-                f"--{name}={values[0] if '[' in values[0] else '[' + ','.join(values) + ']'}"
-            )
+        elif _is(tuple, hint) and (values := following()):
+            numbers = ",".join(values)
+            result.append(f"--{name}={numbers}" if "[" in numbers else f"--{name}=[{numbers}]")
         else:
             result.append(f"--{name}")
             result += [left.pop(0)] if left and not left[0].startswith("--") else []

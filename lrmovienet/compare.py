@@ -1,6 +1,5 @@
 """`lrmovienet compare A B C …`: each set of predictions against each other, as a matrix."""
 
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ def run(config: CompareConfig) -> None:
     Raises:
         UserError: fewer than two sets of predictions, or a file or an option is wrong.
     """
-    from eval.report import console, fitted, markdown, notes, tex, warnings
+    from eval.report import console, fitted, markdown, notes, show_rows, tex
 
     workspace = Workspace(config.workspace)
     texts = [_named(workspace, config, text) for text in config.predictions]
@@ -42,8 +41,7 @@ def run(config: CompareConfig) -> None:
     )
     out = console()
     if config.markdown or config.tex:
-        out.file.write(markdown(result) if config.markdown else tex(result))
-        sys.stderr.writelines(f"{line}\n" for line in warnings(result))
+        show_rows(result, markdown if config.markdown else tex)
         return
     for k in result.k:
         out.print(fitted(matrix(result, f"ndcg@{k}"), out.width), crop=False)

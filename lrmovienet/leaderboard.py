@@ -1,5 +1,6 @@
 """`lrmovienet leaderboard`: results -> tables, as `eval/leaderboard.py` makes them."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,9 +27,7 @@ class LeaderboardConfig:
 
 def run(config: LeaderboardConfig) -> None:
     """Write the tables, or print them as Markdown where no file is named."""
-    from rich.console import Console
-
-    from eval.leaderboard import RESULTS, publish
+    from eval.leaderboard import RESULTS, publish, said
     from eval.result import ResultError
 
     default = RESULTS if config.workspace is None else config.workspace / "results"
@@ -39,10 +38,6 @@ def run(config: LeaderboardConfig) -> None:
         )  # fmt: skip
     except ResultError as error:
         raise UserError(str(error)) from None
-    done = "would change" if config.check else "written"
-    lines = "\n".join(f"{done}: {path}" for path in files)
-    if config.check and not files:
-        lines = "up to date"
-    Console().print(lines or text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    sys.stdout.write(said(text, files, check=config.check))
     if config.check and files:
         raise SystemExit(1)

@@ -1,6 +1,5 @@
 """`lrmovienet score`: every prediction of a workspace against its gold, as `eval/score.py` does."""
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,7 +75,7 @@ def run(config: ScoreConfig) -> None:
     """Print the scores of each set of predictions, and write them as JSON."""
     from rich.console import Console
 
-    from eval.report import markdown, show, tex, warnings
+    from eval.report import markdown, show, show_rows, tex
 
     if config.markdown and config.tex:
         raise UserError("--markdown and --tex: give one of them.")
@@ -84,8 +83,7 @@ def run(config: ScoreConfig) -> None:
     out = config.json or workspace.root / "results" / f"{split_of(config) or 'gold'}.json"
     result = judged(config, json=out, clips=config.per_clip)
     if config.markdown or config.tex:
-        Console().file.write(markdown(result) if config.markdown else tex(result))
-        sys.stderr.writelines(f"{line}\n" for line in warnings(result))
+        show_rows(result, markdown if config.markdown else tex)
         return
     show(result, full=config.full)
     Console().print(f"written: {out}", markup=False, soft_wrap=True)

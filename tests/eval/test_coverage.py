@@ -1,9 +1,14 @@
 """Do intervals hold the truth, and tests err, as often as they say? On data with a known truth.
 
+``python tests/eval/test_coverage.py`` prints the table of docs/scoring.md.
+
 Clips have values like NDCG: between 0 and 1, skewed, and alike within a film. Films have 2 to 40
 clips, most of them few. Sizes do not depend on values, so the mean over clips has the expectation
 of a single clip.
 """
+
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -50,6 +55,14 @@ def coverage(values, film_of, truth):
     return np.mean((low <= truth) & (truth <= high))
 
 
+@contextmanager
+def plain_percentiles():
+    """Not widened for the number of films."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(significance, "_level", lambda films, confidence: (1 - confidence) / 2)
+        yield
+
+
 def test_the_data_are_what_they_should_be():
     rng = np.random.default_rng(0)
     film_of = np.repeat(np.arange(500), sizes(rng, 500))
@@ -87,13 +100,12 @@ def test_intervals_of_differences_hold_the_truth():
     assert np.mean(by_clips) < 0.7
 
 
-def test_plain_percentiles_would_be_too_narrow_for_few_films(monkeypatch):
+def test_plain_percentiles_would_be_too_narrow_for_few_films():
     widened, plain = [], []
     for rng, film_of in designs(2, 10):
         values = generated(rng, film_of, 0.3)
         widened.append(coverage(values, film_of, MEAN))
-        with monkeypatch.context() as patch:
-            patch.setattr(significance, "_level", lambda films, confidence: (1 - confidence) / 2)
+        with plain_percentiles():
             plain.append(coverage(values, film_of, MEAN))
     assert 0.92 < np.mean(widened) < 0.97
     assert np.mean(plain) < 0.905
@@ -113,3 +125,25 @@ def test_equal_runs_are_called_different_as_seldom_as_said(films):
         assert np.mean(p <= level) == pytest.approx(level, abs=0.02 if level == 0.05 else 0.04)
     assert np.mean(np.concatenate(by_clips) <= 0.05) > 0.2
     assert np.mean(np.concatenate(unequal) <= 0.05) > 0.5
+
+
+def table():
+    """Coverage by number of films: ours, plain percentiles, clips instead of films."""
+    lines = ["| films | expanded percentile (ours) | plain percentile | clips instead of films |"]
+    lines.append("|--:|--:|--:|--:|")
+    for films in (2, 3, 4, 5, 7, 10, 30, 100):
+        found = []
+        for rng, film_of in designs(4, films):
+            values = generated(rng, film_of, 0.3)
+            with plain_percentiles():
+                plain = coverage(values, film_of, MEAN)
+            by_clips = coverage(values, np.arange(len(film_of)), MEAN)
+            found.append((coverage(values, film_of, MEAN), plain, by_clips))
+        lines.append(
+            f"| {films} | " + " | ".join(f"{x:.1%}" for x in np.mean(found, axis=0)) + " |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table() + "\n")

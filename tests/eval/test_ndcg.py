@@ -11,7 +11,7 @@ from sklearn.metrics import ndcg_score
 
 import eval.ranking
 from eval.measures import tied_pairs
-from eval.ndcg import MAX_GRADE, dcg, gains, ndcg, reference_orders
+from eval.ndcg import MAX_GRADE, dcg, gains, ndcg, reference_scores
 from eval.ranking import blocks
 
 KS = (1, 2, 3, 5, 50)
@@ -21,6 +21,12 @@ LOG3 = math.log2(3)
 def one(scores, grades, k, **options):
     """NDCG@k of a single clip."""
     return ndcg(scores, grades, [0, len(grades)], [k], **options)[0, 0]
+
+
+def reference_orders(grades, offsets, ks, **options):
+    """NDCG@k of random order (expected), oracle and worst order."""
+    orders = reference_scores(grades).items()
+    return {name: ndcg(scores, grades, offsets, ks, **options) for name, scores in orders}
 
 
 def plain_dcg(grades, k, gain="exp"):

@@ -11,8 +11,8 @@ import pytest
 from written import SCORES, gold_rows, score_rows, write
 
 import eval.score
+from eval.messages import printable
 from eval.score import main
-from eval.terminal import printable
 
 SCRIPT = Path(eval.score.__file__)
 
