@@ -1,9 +1,8 @@
-"""The scoring program, as people run it, and the verb of the same name."""
+"""The scoring program, as people run it."""
 
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -12,35 +11,15 @@ from typing import get_args, get_type_hints
 
 import pyarrow.parquet as pq
 import pytest
+from three_clips import C1_AT_3, C2_AT_3, GOLD, LOG3, SCORES, jsonl, means
 
 import eval.score
 from eval.result import SCHEMA_VERSION, SCORER_VERSION
 from eval.score import main, named, parser
 from eval.scoring import Options
-from lrmovienet import cli
-from lrmovienet.runner.local import run_once
 from lrmovienet.score import ScoreConfig
-from lrmovienet.workspace import Workspace
 
 SCRIPT = Path(eval.score.__file__)
-LOG3 = math.log2(3)
-
-# Three clips: c1 high, medium, low; c2 medium, low; c3 nothing relevant.
-GOLD = [("c1", "dog", 2), ("c1", "cat", 1), ("c1", "car", 0), ("c2", "dog", 1), ("c2", "cat", 0),
-        ("c3", "dog", 0), ("c3", "cat", 0)]  # fmt: skip
-# c1 ranks low, high, medium; c2 and c3 tie.
-SCORES = [("c1", "dog", 2.0), ("c1", "cat", 1.0), ("c1", "car", 3.0), ("c2", "dog", 0.0),
-          ("c2", "cat", 0.0), ("c3", "dog", 0.0), ("c3", "cat", 0.0)]  # fmt: skip
-# DCG@3 of c1 = 0 + 3 / log2(3) + 1 / 2, its IDCG@3 = 3 + 1 / log2(3).
-C1_AT_3 = (3 / LOG3 + 1 / 2) / (3 + 1 / LOG3)
-# c2 expects gain 1/2 at positions 1 and 2, its IDCG is 1.
-C2_AT_3 = 1 / 2 + 1 / 2 / LOG3
-
-
-def jsonl(path, rows, value):
-    lines = (json.dumps({"clip_id": c, "label": label, value: v}) for c, label, v in rows)
-    path.write_text("".join(line + "\n" for line in lines))
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -49,24 +28,10 @@ def _any_number_of_films(monkeypatch):
     monkeypatch.setattr("eval.scoring.FEWEST", 2)
 
 
-@pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A folder with gold.jsonl, mine.jsonl and oracle.jsonl, which is also the current one."""
-    monkeypatch.chdir(tmp_path)
-    jsonl(tmp_path / "gold.jsonl", GOLD, "grade")
-    jsonl(tmp_path / "mine.jsonl", SCORES, "score")
-    jsonl(tmp_path / "best.jsonl", GOLD, "score")
-    return tmp_path
-
-
 def scored(*arguments):
     """The JSON of a run that must succeed."""
     assert main(["--gold", "gold.jsonl", "--json", "out.json", *arguments]) == 0
     return json.loads(Path("out.json").read_text())
-
-
-def means(run):
-    return {name: estimate["mean"] for name, estimate in run["measures"].items()}
 
 
 def failed(capsys, *arguments):
@@ -404,114 +369,3 @@ def test_a_result_replaces_the_old_one_in_one_step(files):
     # Written over in place, the old file would have changed too, and for a moment been half.
     assert Path("same-file.json").read_text() == "old"
     assert not list(files.glob(".out*"))
-
-
-def test_the_script_alone_runs_from_anywhere(files):
-    # A checkout that is not installed, of another version than the one that may be.
-    shutil.copytree(SCRIPT.parent, files / "checkout" / "eval")
-    script = files / "checkout" / "eval" / "score.py"
-    copy = script.parent / "result.py"
-    version = f'SCORER_VERSION = "{SCORER_VERSION}"'
-    copy.write_text(copy.read_text().replace(version, 'SCORER_VERSION = "copy"'))
-    arguments = ["--gold", "gold.jsonl", "--predictions", "mine.jsonl", "--json", "out.json"]
-    for python in ([sys.executable], [sys.executable, "-P"]):
-        done = subprocess.run(
-            [*python, script, *arguments], capture_output=True, text=True, check=True
-        )
-        assert "mine" in done.stdout
-        assert done.stderr == ""
-        assert json.loads(Path("out.json").read_text())["scorer_version"] == "copy"
-        Path("out.json").unlink()
-
-
-def test_as_a_module_its_exit_code_and_no_traceback(files):
-    arguments = ["--gold", "gold.jsonl", "--predictions", "nowhere.jsonl"]
-    done = subprocess.run(
-        [sys.executable, "-m", "eval.score", *arguments],
-        cwd=SCRIPT.parents[1], capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr == "score: error: gold.jsonl: no such file or folder.\n"
-
-
-def test_the_judge_loads_nothing_heavy_and_nothing_of_ours():
-    code = "import eval.score, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=SCRIPT.parents[1], capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    loaded = set(done.stdout.split())
-    assert "pyarrow" in loaded
-    assert not loaded & {"lrmovienet", "annotation", "baselines", "torch", "sklearn", "scipy"}
-
-
-def _workspace(root):
-    workspace = Workspace(root)
-
-    def columns(names, rows):
-        return {name: [row[i] for row in rows] for i, name in enumerate(names.split())}
-
-    def records():
-        rest = ("tt1", [], "image")
-        rows = [
-            (c, "target", "target_test", i, *graded, *rest) for i, (c, *graded) in enumerate(GOLD)
-        ]
-        rows.append(("c9", "target", "target_dev", 0, "dog", 2, *rest))
-        return columns("clip_id domain split position label grade movie_id genres source", rows)
-
-    def predictions():
-        return columns("clip_id label score", SCORES)
-
-    run_once(workspace, "records", records, version="1", inputs={}, config={})
-    for name in ("predictions/target_test/mine", "predictions/target_test/lr2ppo/s1"):
-        run_once(workspace, name, predictions, version="1", inputs={}, config={})
-    return workspace
-
-
-def test_the_verb_scores_every_prediction_of_a_workspace(files, capsys):
-    _workspace(files / "w")
-    assert cli.main(["score", "--workspace", "w", "--k", "1", "3"]) == 0
-    printed = capsys.readouterr().out
-    assert "(random)" in printed
-    assert "written: w/results/target_test.json" in printed
-    result = json.loads(Path("w/results/target_test.json").read_text())
-    assert [run["name"] for run in result["runs"]] == ["lr2ppo/s1", "mine"]
-    value = (C1_AT_3 + C2_AT_3) / 2
-    assert means(result["runs"][0])["ndcg@3"] == pytest.approx(value, abs=1e-12)
-    # The same numbers as the program that people submit to.
-    mine = [
-        "--predictions",
-        "mine=w/predictions/target_test/mine",
-        "--split",
-        "target_test",
-        "--k",
-        "1",
-        "3",
-    ]
-    assert main(["--gold", "w/records", *mine, "--json", "out.json"]) == 0
-    assert json.loads(Path("out.json").read_text())["runs"] == result["runs"][1:]
-
-
-def test_the_verb_says_what_is_wrong(files, capsys):
-    assert cli.main(["score", "--workspace", "w"]) == 2
-    assert "lrmovienet split" in capsys.readouterr().err
-    workspace = _workspace(files / "w")
-    shutil.copytree("w/predictions/target_test", "w/predictions/target_dev")
-    assert cli.main(["score", "--workspace", "w", "--split", "target_dev"]) == 2
-    assert "this clip is not in gold (split target_dev)" in capsys.readouterr().err
-    assert not (files / "w" / "results").exists()
-    shutil.rmtree(workspace.root / "predictions")
-    assert cli.main(["score", "--workspace", "w"]) == 2
-    assert "lrmovienet predict" in capsys.readouterr().err
-
-
-def test_the_verb_takes_files_and_options(files, capsys):
-    options = ["--gold", "gold.jsonl", "--predictions", "A=mine.jsonl", "--json", "out.json"]
-    more = ["--ties", "optimistic", "--empty", "one", "--markdown"]
-    rows = [{"clip_id": c, "label": label, "grade": g, "split": "s"} for c, label, g in GOLD]
-    Path("gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert cli.main(["score", "--split", "s", *options, *more]) == 0
-    assert "| A | " in capsys.readouterr().out
-    result = json.loads(Path("out.json").read_text())
-    assert (result["conventions"]["ties"], result["conventions"]["empty"]) == ("optimistic", "one")
-    assert [run["name"] for run in result["runs"]] == ["A"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from written import SCORES, gold_rows, score_rows, write
 
 import eval.score
 from eval.messages import printable
+from eval.result import SCORER_VERSION
 from eval.score import main
 
 SCRIPT = Path(eval.score.__file__)
@@ -141,3 +143,42 @@ def test_rows_for_a_paper_come_with_warnings_and_differences(files, capsys):
         assert "-0.2500 p 1.000" in row.replace("$-$", "-").replace(r"{\scriptsize ", "")
         assert "p 1.000" in row
         assert "some: 3 of 5 gold labels had no prediction" in printed.err
+
+
+def test_the_script_alone_runs_from_anywhere(files):
+    # A checkout that is not installed, of another version than the one that may be.
+    shutil.copytree(SCRIPT.parent, files / "checkout" / "eval")
+    script = files / "checkout" / "eval" / "score.py"
+    copy = script.parent / "result.py"
+    version = f'SCORER_VERSION = "{SCORER_VERSION}"'
+    copy.write_text(copy.read_text().replace(version, 'SCORER_VERSION = "copy"'))
+    arguments = ["--gold", "gold.jsonl", "--predictions", "mine.jsonl", "--json", "out.json"]
+    for python in ([sys.executable], [sys.executable, "-P"]):
+        done = subprocess.run(
+            [*python, script, *arguments], capture_output=True, text=True, check=True
+        )
+        assert "mine" in done.stdout
+        assert done.stderr == ""
+        assert json.loads(Path("out.json").read_text())["scorer_version"] == "copy"
+        Path("out.json").unlink()
+
+
+def test_as_a_module_its_exit_code_and_no_traceback(files):
+    arguments = ["--gold", "gold.jsonl", "--predictions", "nowhere.jsonl"]
+    done = subprocess.run(
+        [sys.executable, "-m", "eval.score", *arguments],
+        cwd=SCRIPT.parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "score: error: gold.jsonl: no such file or folder.\n"
+
+
+def test_the_judge_loads_nothing_heavy_and_nothing_of_ours():
+    code = "import eval.score, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPT.parents[1], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    loaded = set(done.stdout.split())
+    assert "pyarrow" in loaded
+    assert not loaded & {"lrmovienet", "annotation", "baselines", "torch", "sklearn", "scipy"}
