@@ -1,34 +1,75 @@
-"""Keyframes by MovieNet's names, read in place from tars or folders.
+"""Keyframes by MovieNet's names, read in place from tars, folders or the zip they come in.
 
-A frames root holds ``240P/<movie_id>.tar``, with members named ``<movie_id>/shot_0012_img_1.jpg``,
-or the same files in folders ``240P/<movie_id>/``; some copies of MovieNet say ``240p``. The member
-name is the frame's reference in the table `clips`. Tars are never unpacked: their index is read
-once, and only regular members with such a name are ever opened.
+Below a root lie ``240P/<movie_id>.tar``, with members named ``<movie_id>/shot_0012_img_1.jpg``, or
+the same files in folders ``240P/<movie_id>/``, or a zip of such tars; some copies of MovieNet say
+``240p``, and all of it may lie a folder or two deeper. The member's name is the frame's reference
+in the table `clips`, so that a table does not hang on the layout. Nothing is unpacked: an archive's
+directory is read once, and only regular members with such a name are ever opened.
 """
 
 import functools
 import hashlib
+import os
 import re
-import tarfile
+import tempfile
+import zipfile
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, TypeVar
 
+from lrmovienet.archives import Index, Stretch, inflate, is_safe, open_zip, stored_at, tar_index
 from lrmovienet.errors import ItemError, UserError, shorten
 from lrmovienet.workspace import Workspace
 
 MAX_FRAME_BYTES = 20_000_000
 """A keyframe of MovieNet has some 15 kB; whatever is larger than this is no keyframe."""
-FOLDERS = ("240P", "240p")
-TARS_INDEXED = 8
-"""How many tars' indexes are kept in memory, a process; one of 12,000 frames has about 3 MB."""
+MAX_TAR_BYTES = 20_000_000_000
+"""The largest film of MovieNet has 12,000 frames in some 400 MB."""
+FOLDER = "240P"
+FILMS_OPEN = 8
+"""How many films' indexes are kept in memory, a process; one of 12,000 frames has about 3 MB."""
 
+_HEIGHT = re.compile(r"\d{2,4}[Pp]", re.ASCII)
+_ZIP = re.compile(r"(?i).*(key_?frames|\d{3,4}p).*\.zip", re.ASCII)
 _REF = re.compile(r"(?P<movie>[^\s/\\]+)/shot_(?P<shot>\d{4,9})_img_(?P<img>\d)\.jpg", re.ASCII)
 
 Item = TypeVar("Item")
-Index = dict[str, tuple[int, int]]
-"""A tar's frames: reference -> (offset in bytes, size in bytes)."""
+
+
+def keyframe_places(root: Path) -> tuple[Path, ...]:
+    """The folders and zips that hold films' keyframes, at most two folders below a root.
+
+    Folders come before zips, and pictures 240 pixels high before others.
+    """
+    return _keyframe_places(root, root.stat().st_mtime_ns) if root.is_dir() else ()
+
+
+@functools.lru_cache(maxsize=8)
+def _keyframe_places(root: Path, mtime_ns: int) -> tuple[Path, ...]:
+    folders = [root] if _HEIGHT.fullmatch(root.name) else []
+    zips: list[Path] = []
+    looked_at = [root]
+    for _ in range(3):
+        below: list[Path] = []
+        for folder in looked_at:
+            for path, is_folder in _entries(folder):
+                if not is_folder and _ZIP.fullmatch(path.name):
+                    zips.append(path)
+                elif is_folder and _HEIGHT.fullmatch(path.name):
+                    folders.append(path)
+                elif is_folder:
+                    below.append(path)
+        looked_at = below
+    return (*sorted(folders, key=lambda p: (int(p.name[:-1]) != 240, p)), *sorted(zips))
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """What is in a folder, in order, and whether it is a folder; hidden names left out."""
+    with os.scandir(folder) as entries:  # which tells it without asking for each of 375,000 files
+        found = [(Path(e.path), e.is_dir()) for e in entries if not e.name.startswith(".")]
+    return sorted(found)
 
 
 def frames_root(workspace: Workspace) -> Path:
@@ -69,7 +110,7 @@ def parse_ref(ref: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class KeyframeReader:
-    """Reads keyframes under a frames root. It holds no open files, so it can be sent anywhere."""
+    """Reads keyframes below a root. It holds no open files, so it can be sent anywhere."""
 
     root: Path
 
@@ -81,24 +122,11 @@ class KeyframeReader:
                 ingested.
         """
         movie_id, _, _ = parse_ref(ref)
-        place = self._place(movie_id)
-        if place.is_dir():
-            data = self._read_file(place.parent / ref, ref)
-        else:
-            found = _tar_index(place).get(ref)
-            if found is None:
-                raise ItemError(f"{place}: keyframe {ref} is not in this tar")
-            offset, size = found
-            if size > MAX_FRAME_BYTES:
-                raise _too_large(ref, size)
-            with place.open("rb") as file:
-                file.seek(offset)
-                data = file.read(size)
-            if len(data) < size:
-                raise ItemError(f"{place}: cut off inside {ref}. Copy the file again.")
+        source = self._source(movie_id)
+        data = source.read(ref)
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             raise ItemError(
-                f"{place}: keyframe {ref} is not the picture that was ingested (its sha256 "
+                f"{source.name}: keyframe {ref} is not the picture that was ingested (its sha256 "
                 "differs). Put the old file back, or delete the table clips and run ingest again."
             )
         return data
@@ -107,30 +135,68 @@ class KeyframeReader:
         """The references of all of a film's keyframes, by shot and picture.
 
         Raises:
-            ItemError: the film has neither tar nor folder, or the tar is damaged.
+            ItemError: the film has no keyframes here, or its tar is damaged.
         """
-        place = self._place(movie_id)
-        if place.is_dir():
-            names = [f"{movie_id}/{path.name}" for path in place.iterdir()]
-        else:
-            names = list(_tar_index(place))
+        names = self._source(movie_id).names()
         ours = [name for name in names if (m := _REF.fullmatch(name)) and m["movie"] == movie_id]
         return sorted(ours, key=parse_ref)
 
-    def _place(self, movie_id: str) -> Path:
-        """The film's tar or folder."""
-        for folder in FOLDERS:
-            for name in (f"{movie_id}.tar", movie_id):
-                path = self.root / folder / name
-                if path.exists():
-                    return path
-        raise ItemError(
-            f"{self.root}: no keyframes of {movie_id} here; looked for "
-            f"{FOLDERS[0]}/{movie_id}.tar and the folder {FOLDERS[0]}/{movie_id}"
-        )
+    def place(self, movie_id: str) -> str | None:
+        """What holds a film's keyframes (a tar, a folder, a tar in a zip); None where nothing does.
 
-    @staticmethod
-    def _read_file(path: Path, ref: str) -> bytes:
+        Raises:
+            ItemError: the zip that would hold them is damaged.
+        """
+        source = _find(self.root, movie_id)
+        return source.name if source else None
+
+    def stamp(self, movie_id: str) -> Any:
+        """What changes when a film's keyframes do, without reading them; None: it has none.
+
+        That is the size and the time of the last change of a tar or of each file of a folder, and
+        the checksum that a zip keeps. Reading 160 GB at each run is too much.
+        """
+        source = _find(self.root, movie_id)
+        return source.stamp() if source else None
+
+    def _source(self, movie_id: str) -> "_Folder | _Tar":
+        """The film's tar or folder; an open tar is used again while its file stays as it is."""
+        key = (self.root, movie_id)
+        source = _OPEN.get(key)
+        if source is None or not source.is_current():
+            source = _find(self.root, movie_id)
+            if source is None:
+                raise ItemError(
+                    f"{self.root}: no keyframes of {movie_id} here; looked for {FOLDER}/{movie_id}"
+                    f".tar, the folder {FOLDER}/{movie_id} and a zip with such tars"
+                )
+            _OPEN[key] = source
+        _OPEN.move_to_end(key)
+        while len(_OPEN) > FILMS_OPEN:
+            _OPEN.popitem(last=False)
+        return source
+
+
+class _Folder:
+    """A film's keyframes as files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)
+
+    def is_current(self) -> bool:
+        return self.path.is_dir()
+
+    def stamp(self) -> Any:
+        with os.scandir(self.path) as entries:
+            files = [(e.name, e.stat()) for e in entries]
+        return ["folder", sorted([name, s.st_size, s.st_mtime_ns] for name, s in files)]
+
+    def names(self) -> list[str]:
+        return [f"{self.path.name}/{path.name}" for path in self.path.iterdir()]
+
+    def read(self, ref: str) -> bytes:
+        path = self.path.parent / ref
         if not path.is_file():
             raise ItemError(f"{path}: no such keyframe")
         with path.open("rb") as file:
@@ -140,40 +206,134 @@ class KeyframeReader:
         return data
 
 
+class _Tar:
+    """A film's keyframes in a tar, which is a file or lies in a zip. Opened when first read."""
+
+    def __init__(self, path: Path, member: zipfile.ZipInfo | None = None) -> None:
+        self.path, self.member = path, member
+        self.name = f"{path}, {member.filename}" if member else str(path)
+        self._file: Any = None
+        self._stretch: Stretch | None = None
+        self._index: Index | None = None
+        self._opened = _size_and_time(path)
+
+    def is_current(self) -> bool:
+        try:
+            return _size_and_time(self.path) == self._opened
+        except FileNotFoundError:
+            return False
+
+    def stamp(self) -> Any:
+        if self.member is not None:
+            return ["zip", self.member.CRC, self.member.file_size]
+        return ["tar", *self._opened]
+
+    def names(self) -> list[str]:
+        return list(self._read_index())
+
+    def read(self, ref: str) -> bytes:
+        found = self._read_index().get(ref)
+        if found is None:
+            raise ItemError(f"{self.name}: keyframe {ref} is not in this tar")
+        offset, size = found
+        if size > MAX_FRAME_BYTES:
+            raise _too_large(ref, size)
+        data = self._bytes().pread(size, offset)
+        if len(data) < size:
+            raise ItemError(f"{self.name}: cut off inside {ref}. Copy the file again.")
+        return data
+
+    def _read_index(self) -> Index:
+        if self._index is None:
+            try:
+                self._index = tar_index(self._bytes(), _REF.fullmatch)
+            except ItemError as error:
+                raise ItemError(f"{self.name}: {error}") from None
+        return self._index
+
+    def _bytes(self) -> Stretch:
+        if self._stretch is None:
+            start, size = 0, self._opened[0]
+            if self.member is None:
+                self._file = self.path.open("rb", buffering=0)
+            else:
+                archive = _zip(self.path).archive
+                at = stored_at(archive, self.member)
+                if at is not None:
+                    self._file = self.path.open("rb", buffering=0)
+                    start, size = at, self.member.file_size
+                else:  # compressed: it has to be inflated once to be read in any order
+                    self._file = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this is open
+                    inflate(archive, self.member, self._file, MAX_TAR_BYTES)
+                    self._file.flush()
+                    size = self.member.file_size
+            self._stretch = Stretch(self._file.fileno(), start, size)
+        return self._stretch
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _Zip:
+    """A zip of films' tars: movie_id -> member."""
+
+    def __init__(self, path: Path) -> None:
+        self.archive = open_zip(path)
+        self.films = {
+            Path(info.filename).stem: info
+            for info in self.archive.infolist()
+            if info.filename.endswith(".tar") and is_safe(info.filename)
+        }
+
+    def __del__(self) -> None:
+        if hasattr(self, "archive"):
+            self.archive.close()
+
+
+_OPEN: OrderedDict[tuple[Path, str], _Folder | _Tar] = OrderedDict()
+
+
+def _find(root: Path, movie_id: str) -> _Folder | _Tar | None:
+    for place in keyframe_places(root):
+        if place.suffix == ".zip":
+            member = _zip(place).films.get(movie_id)
+            if member is not None:
+                return _Tar(place, member)
+        elif (tar := place / f"{movie_id}.tar").is_file():
+            return _Tar(tar)
+        elif (folder := place / movie_id).is_dir():
+            return _Folder(folder)
+    return None
+
+
+def films_in(place: Path) -> set[str]:
+    """The ids of all films whose keyframes a folder or zip holds. Raises ItemError: damaged zip."""
+    if place.suffix == ".zip":
+        return set(_zip(place).films)
+    return {
+        p.name if is_folder else p.stem
+        for p, is_folder in _entries(place)
+        if is_folder or p.suffix == ".tar"
+    }
+
+
+def _zip(path: Path) -> _Zip:
+    return _open_zip(path, *_size_and_time(path))
+
+
+@functools.lru_cache(maxsize=4)
+def _open_zip(path: Path, size: int, mtime_ns: int) -> _Zip:
+    return _Zip(path)
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
 def _too_large(ref: str, size: int) -> ItemError:
     return ItemError(f"{ref}: {size} bytes; a keyframe has at most {MAX_FRAME_BYTES}")
-
-
-def _tar_index(path: Path) -> Index:
-    """A tar's index, kept while the file stays as it is."""
-    stat = path.stat()
-    return _read_index(path, stat.st_size, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=TARS_INDEXED)
-def _read_index(path: Path, size: int, mtime_ns: int) -> Index:
-    index: Index = {}
-    try:
-        # "r:" takes plain tars only, so that no small file can unfold into a large one. Sparse
-        # members are left out for the same reason: their bytes are not one stretch of the file.
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if member.isreg() and not member.issparse() and _REF.fullmatch(name):
-                    index[name] = (member.offset_data, member.size)
-            ended_well = _is_end_mark(file, tar.offset)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise ItemError(f"{path}: not a readable tar ({error}). Copy the file again.") from None
-    if not ended_well:
-        # Python's tarfile takes garbage between members for the end; a film would lose its tail.
-        raise ItemError(f"{path}: the tar is damaged or cut off. Copy the file again.")
-    return index
-
-
-def _is_end_mark(file: BinaryIO, offset: int) -> bool:
-    file.seek(offset)
-    block = file.read(tarfile.BLOCKSIZE)
-    return len(block) == tarfile.BLOCKSIZE and not any(block)
 
 
 def evenly(items: Sequence[Item], at_most: int) -> list[Item]:
