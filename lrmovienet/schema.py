@@ -121,6 +121,34 @@ def _label_column(name: str) -> Column:
     return Column(name, _label.type, _label.expected, _label.ok)
 
 
+FILMS = Table(
+    "films",
+    ("movie_id",),
+    (
+        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("title", pa.string(), "a title", nullable=True),
+        Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
+        Column("source", pa.string(), "movienet or video", _one_of("movienet", "video")),
+        Column("file", pa.string(), "the video's file name", nullable=True),
+        Column("stories", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
+        Column("shots", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
+        Column("frames", pa.int64(), "a number, 0 or more", _at_least(0), nullable=True),
+        Column("fps", pa.float64(), "frames a second, more than 0", _at_least(0), nullable=True),
+        Column("fps_points", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
+        Column("fps_residual_s", pa.float64(), "seconds", _at_least(0), nullable=True),
+        Column("fps_worst_s", pa.float64(), "seconds", _at_least(0), nullable=True),
+        Column("shots_include_end", pa.bool_(), "true or false", nullable=True),
+        Column("shots_by", pa.string(), "what says so", nullable=True),
+        Column("frames_include_end", pa.bool_(), "true or false", nullable=True),
+        Column("frames_by", pa.string(), "what says so", nullable=True),
+        Column("tick_s", pa.float64(), "seconds", _at_least(0), nullable=True),
+        Column("ticks", pa.list_(pa.int64()), "a list of numbers", nullable=True),
+        Column("frames_sha256", pa.string(), "a sha256", nullable=True),
+        Column("notes", pa.list_(pa.string()), "a list of texts, may be empty"),
+    ),
+)
+"""What was learned of each film; a video's frame i lasts ``tick_s * ticks[i]`` seconds."""
+
 CLIPS = Table(
     "clips",
     ("clip_id",),
@@ -292,7 +320,7 @@ PREDICTIONS = Table(
 TABLES = {
     t.name: t
     for t in (
-        CLIPS, IMAGE_LABELS, TEXT_LABELS, CANDIDATES, DROPPED, RATINGS, PAIR_RATINGS,
+        FILMS, CLIPS, IMAGE_LABELS, TEXT_LABELS, CANDIDATES, DROPPED, RATINGS, PAIR_RATINGS,
         RELEVANCE, PREFERENCES, RECORDS, PAIRS, PREDICTIONS,
     )
 }  # fmt: skip

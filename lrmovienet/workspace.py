@@ -30,6 +30,7 @@ from lrmovienet.files import sha256_file, sha256_of, write_bytes, write_json
 from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES, Table
 
 MADE_BY = {
+    "films": "ingest",
     "clips": "ingest",
     "image_labels": "tag",
     "text_labels": "extract",

@@ -1,75 +1,63 @@
-"""A MovieNet tree on disk -> clips: one a story segment that has a description.
-
-The tree is read as MovieNet's documentation gives it (movienet-tools, docs/wiki)::
-
-    annotation/tt1210166.json   "story": [{"id", "shot", "frame", "duration", "description"}]
-    meta/tt1210166.json         "title", "genres"; may be absent
-    240P/tt1210166.tar          keyframes: tt1210166/shot_0060_img_0.jpg, …; or a folder
-
-The ranges ``shot`` and ``frame`` are taken to include both their ends.
-"""
+"""The stories of a MovieNet tree -> clips, read film by film."""
 
 import hashlib
-import json
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrmovienet.errors import ItemError, UserError, shorten
-from lrmovienet.files import sha256_of
-from lrmovienet.keyframes import FOLDERS, KeyframeReader, evenly, parse_ref
+from lrmovienet.errors import ItemError
+from lrmovienet.keyframes import KeyframeReader, evenly, parse_ref
+from lrmovienet.movienet.films import Film, decide_ranges
+from lrmovienet.movienet.stories import FilmFacts, Wanted, read_story
+from lrmovienet.phash import distinct, phash
 from lrmovienet.runner import Columns
 
-MAX_JSON_BYTES = 200_000_000
-"""The largest annotations, with a box for every face, have some megabytes."""
-MAX_SECONDS = 1e6
-"""No film lasts eleven days."""
+OVERSAMPLED = 4
+"""So many times the wanted frames are looked at where near-duplicates go."""
 
-_FILM = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _COLUMNS = (
     "clip_id", "movie_id", "title", "genres", "description", "shot", "frame", "start_s", "end_s",
     "keyframes", "drop_reason",
 )  # fmt: skip
 
 
-def list_films(root: Path) -> tuple[list[Columns], dict[str, str]]:
-    """The films of a tree that have stories, one shard each, and the files they were read from.
+def shards_of(
+    films: list[Film], root: Path, wanted: Wanted, stamps: dict[str, str] | None = None
+) -> list[Columns]:
+    """One shard a film: ``movie_id, title, genres, stories, notes, frames, damage``.
 
-    A film whose JSON is damaged is a shard too: the stage says so when it comes to it.
-
-    Returns:
-        Shards of one row, ``movie_id, title, genres, stories, frames, damage``, in the order of
-        their ids; and file -> sha256. `frames` changes with the names and sizes of the keyframes.
-
-    Raises:
-        UserError: `root` is no MovieNet tree, or has no story.
+    `frames` changes when the film's keyframes do: it is the film's stamp where `stamps` are given,
+    otherwise what `KeyframeReader.stamp` says. A shard holds all that its clips hang on.
     """
-    _check_root(root)
+    reader = KeyframeReader(root)
+    ranges = decide_ranges(films)
     shards: list[Columns] = []
-    inputs: dict[str, str] = {}
-    for path in sorted((root / "annotation").glob("[!.]*.json")):
-        movie_id = path.stem
-        film: dict[str, Any] = {"title": None, "genres": [], "stories": [], "damage": None}
-        read: dict[str, str] = {}
+    for film in films:
+        row: dict[str, Any] = {
+            "movie_id": film.movie_id, "title": film.title, "genres": film.genres or [],
+            "stories": [], "notes": film.notes or [], "frames": None, "damage": film.damage,
+        }  # fmt: skip
+        if film.annotation is not None:
+            known = ranges[film.movie_id]
+            facts = FilmFacts(
+                film.movie_id, known.shots_include_end, known.frames_include_end,
+                film.annotation.rate, film.shots or [],
+            )  # fmt: skip
+            stories = film.annotation.stories
+            ids = [s.get("id") if isinstance(s, dict) else None for s in stories]
+            row["stories"] = [
+                read_story(i, story, ids, facts, wanted) for i, story in enumerate(stories)
+            ]
         try:
-            film["stories"] = _stories(movie_id, _read_json(path, root, read))
-            if not film["stories"]:
-                continue
-            meta = root / "meta" / path.name
-            if meta.exists():
-                film["title"], film["genres"] = _meta(_read_json(meta, root, read))
+            if stamps is not None:
+                row["frames"] = stamps.get(film.movie_id)
+            elif row["damage"] is None:
+                row["frames"] = reader.stamp(film.movie_id)
         except ItemError as error:
-            film["damage"] = f"{path.name}: {error}"
-        inputs |= read
-        film |= {"movie_id": movie_id, "frames": _fingerprint(root, movie_id)}
-        shards.append({name: [value] for name, value in film.items()})
-    if not shards:
-        raise UserError(
-            f"{root / 'annotation'}: no JSON file here has a story. MovieNet keeps the stories in "
-            "annotation.v1; unpack it here."
-        )
-    return shards, inputs
+            row["damage"] = str(error)
+        shards.append({name: [value] for name, value in row.items()})
+    return shards
 
 
 @dataclass(frozen=True)
@@ -78,154 +66,112 @@ class MovieNetStage:
 
     root: Path
     frames_per_clip: int
+    near_duplicates: int = 0
+    """Frames go whose perceptual hash differs from an earlier one's in at most so many bits."""
 
     @property
     def version(self) -> str:
         """Changes with every option that changes the table."""
-        return f"movienet-1:{self.frames_per_clip}"
+        return f"movienet-2:{self.frames_per_clip}:{self.near_duplicates}"
 
     def __call__(self, batch: Columns) -> Columns:
         """Rows of films -> rows of clips. Raises ItemError for a film with damaged files."""
         columns: Columns = {name: [] for name in _COLUMNS}
-        names = ("movie_id", "title", "genres", "stories", "damage")
-        for movie_id, title, genres, stories, damage in zip(
-            *(batch[name] for name in names), strict=True
-        ):
-            if damage is not None:
-                raise ItemError(damage)
-            reader = KeyframeReader(self.root)
-            refs = reader.refs(movie_id)
-            clip_ids = [s.get("id") for s in stories if isinstance(s, dict)]
-            for number, story in enumerate(stories):
-                clip = _clip(movie_id, number, story, refs, clip_ids, self.frames_per_clip)
-                clip["keyframes"] = [
-                    {"ref": ref, "sha256": hashlib.sha256(reader.read(ref)).hexdigest()}
-                    for ref in clip["keyframes"]
-                ]
-                clip |= {"movie_id": movie_id, "title": title, "genres": genres}
-                for name in _COLUMNS:
-                    columns[name].append(clip[name])
+
+        def add(row: dict[str, Any]) -> None:
+            for name in _COLUMNS:
+                columns[name].append(row.get(name))
+
+        for film in _rows(batch):
+            if film["damage"] is not None:
+                raise ItemError(film["damage"])
+            for note in film["notes"]:
+                add({"clip_id": film["movie_id"], "drop_reason": note})
+            refs = _by_shot(self.root, film)
+            for story in film["stories"]:
+                clip = story | {k: film[k] for k in ("movie_id", "title", "genres")}
+                reason, notes = story["reason"], list(story["notes"])
+                if reason is None:
+                    try:
+                        clip["keyframes"] = self._keyframes(story, refs, notes)
+                    except _NoKeyframe as error:
+                        reason = str(error)
+                add(clip | {"drop_reason": reason})
+                if reason is None:
+                    for note in notes:
+                        add({"clip_id": story["clip_id"], "drop_reason": f"kept, {note}"})
         return columns
 
+    def _keyframes(
+        self, story: dict[str, Any], refs: dict[int, list[str]] | None, notes: list[str]
+    ) -> list[dict[str, str]]:
+        first, last = story["shot"]
+        if refs is None:
+            raise _NoKeyframe("no keyframe: the film has no tar and no folder of them")
+        shots = [s for s in refs if first <= s <= last]
+        outside = {(s, i) for s, i in story["outside"]}
+        found = {s: [r for r in refs[s] if parse_ref(r)[1:] not in outside] for s in shots}
+        found = {s: r for s, r in found.items() if r} or {s: refs[s] for s in shots}
+        if not found:
+            raise _NoKeyframe(f"no keyframe: none of its shots {first} to {last} has one")
+        absent = last - first + 1 - len(shots)
+        if absent:
+            missing = next(s for s in range(first, last + 1) if s not in refs)
+            notes.append(
+                f"absent frames: {absent} of {last - first + 1} shots have no keyframe, the first "
+                f"is shot {missing}"
+            )
+        reader = KeyframeReader(self.root)
+        if self.near_duplicates:
+            found = self._without_near_duplicates(reader, found, notes)
+        return [
+            {"ref": ref, "sha256": hashlib.sha256(reader.read(ref)).hexdigest()}
+            for ref in over_shots(found, self.frames_per_clip)
+        ]
 
-def _clip(
-    movie_id: str,
-    number: int,
-    story: Any,
-    refs: list[str],
-    clip_ids: list[Any],
-    frames_per_clip: int,
-) -> dict[str, Any]:
-    """A story as a clip; or, where it cannot be one, with the reason and empty values."""
-    clip: dict[str, Any] = {
-        "clip_id": f"{movie_id}_story_{number}", "description": None, "shot": None, "frame": None,
-        "start_s": None, "end_s": None, "keyframes": [], "drop_reason": None,
-    }  # fmt: skip
-    try:
-        if not isinstance(story, dict):
-            raise ValueError("the story is no JSON object")
-        clip_id = story.get("id")
-        if not isinstance(clip_id, str) or not re.fullmatch(
-            rf"{re.escape(movie_id)}_\d+", clip_id, re.ASCII
-        ):
-            raise ValueError(f"the story's id is {shorten(clip_id)}, expected {movie_id}_0000")
-        if clip_ids.count(clip_id) > 1:
-            raise ValueError(f"the film has several stories with the id {clip_id}")
-        clip["clip_id"] = clip_id
-        description = story.get("description")
-        if not isinstance(description, str) or not description.strip():
-            raise ValueError("the story has no description")
-        first, last = clip["shot"] = _range(story, "shot", 2**31)
-        clip["frame"] = _range(story, "frame", 2**63)
-        clip["start_s"], clip["end_s"] = _duration(story)
-        clip["description"] = description.strip()
-        of_shots = [ref for ref in refs if first <= parse_ref(ref)[1] <= last]
-        if not of_shots:
-            raise ValueError(f"none of its shots {first} to {last} has a keyframe")
-        clip["keyframes"] = evenly(of_shots, frames_per_clip)
-    except ValueError as error:
-        clip["drop_reason"] = str(error)
-    return clip
-
-
-def _range(story: dict[str, Any], name: str, limit: int) -> list[int]:
-    value = story.get(name)
-    if isinstance(value, list) and [type(v) for v in value] == [int, int]:
-        first, last = value
-        if 0 <= first <= last < limit:
-            return [first, last]
-    raise ValueError(f"the story's {name!r} is {shorten(value)}, expected [first, last]")
+    def _without_near_duplicates(
+        self, reader: KeyframeReader, found: dict[int, list[str]], notes: list[str]
+    ) -> dict[int, list[str]]:
+        looked_at = over_shots(found, OVERSAMPLED * self.frames_per_clip)
+        hashes = {ref: phash(reader.read(ref)) for ref in looked_at}
+        pictures = [(ref, value) for ref, value in hashes.items() if value is not None]
+        if not pictures:
+            raise _NoKeyframe("no keyframe: none of its frames can be decoded")
+        if len(pictures) < len(looked_at):
+            notes.append(f"broken pictures: {len(looked_at) - len(pictures)} frames are no JPEG")
+        kept = distinct([value for _, value in pictures], self.near_duplicates)
+        if len(kept) < len(pictures):
+            notes.append(f"near-duplicates: {len(pictures) - len(kept)} of {len(pictures)} frames")
+        left: dict[int, list[str]] = {}
+        for i in kept:
+            left.setdefault(parse_ref(pictures[i][0])[1], []).append(pictures[i][0])
+        return left
 
 
-def _duration(story: dict[str, Any]) -> tuple[float | None, float | None]:
-    value = story.get("duration")
-    if value is None:
-        return None, None
-    if isinstance(value, list) and len(value) == 2 and {type(v) for v in value} <= {int, float}:
-        start_s, end_s = value
-        if 0 <= start_s <= end_s < MAX_SECONDS:
-            return float(start_s), float(end_s)
-    raise ValueError(f"the story's 'duration' is {shorten(value)}, expected [start, end]")
+def over_shots(found: dict[int, list[str]], at_most: int) -> list[str]:
+    """At most so many frames, spread evenly over the shots: the middle one of each chosen shot.
+
+    Where there are fewer shots than frames are wanted, all shots give, and some give several.
+    """
+    if len(found) >= at_most:
+        return [evenly(found[shot], 1)[0] for shot in evenly(sorted(found), at_most)]
+    return evenly([ref for shot in sorted(found) for ref in found[shot]], at_most)
 
 
-def _check_root(root: Path) -> None:
-    missing = [] if (root / "annotation").is_dir() else ["annotation/ (annotation.v1)"]
-    if not any((root / folder).is_dir() for folder in FOLDERS):
-        missing.append("240P/ (the 240p keyframes)")
-    if missing:
-        raise UserError(
-            f"{root}: not a MovieNet tree; missing in it: {' and '.join(missing)}. Unpack the "
-            "parts of MovieNet that you have into one folder and give that as --movienet."
-        )
+class _NoKeyframe(Exception):
+    pass
 
 
-def _read_json(path: Path, root: Path, read: dict[str, str]) -> dict[str, Any]:
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ItemError(f"larger than {MAX_JSON_BYTES} bytes; not a file of MovieNet.")
-    data = path.read_bytes()
-    read[str(path.relative_to(root))] = hashlib.sha256(data).hexdigest()
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ItemError(
-            f"{path.parent.name}/{path.name} is not readable JSON ({error}). Copy it again."
-        ) from None
-    if not isinstance(value, dict):
-        raise ItemError(f"{path.parent.name}/{path.name} holds no JSON object. Copy it again.")
-    return value
+def _rows(batch: Columns) -> Iterable[dict[str, Any]]:
+    for values in zip(*batch.values(), strict=True):
+        yield dict(zip(batch, values, strict=True))
 
 
-def _stories(movie_id: str, annotation: dict[str, Any]) -> list[Any]:
-    if not _FILM.fullmatch(movie_id):
-        raise ItemError("the file's name is no film id such as tt1210166.")
-    if annotation.get("imdb_id", movie_id) != movie_id:
-        raise ItemError(f"says that it is of film {shorten(annotation['imdb_id'])}.")
-    stories = annotation.get("story")
-    if stories is None:
-        return []
-    if not isinstance(stories, list):
-        raise ItemError(f"'story' is {shorten(stories)}, expected a list or null.")
-    # Only what a clip is made from: a change elsewhere in a story is no reason to read it again.
-    used = ("id", "shot", "frame", "duration", "description")
-    return [{k: s.get(k) for k in used} if isinstance(s, dict) else s for s in stories]
-
-
-def _meta(meta: dict[str, Any]) -> tuple[str | None, list[str]]:
-    title, genres = meta.get("title"), meta.get("genres")
-    if not isinstance(title, str | None):
-        raise ItemError(f"meta: 'title' is {shorten(title)}, expected text.")
-    genres = [] if genres is None else genres
-    if not isinstance(genres, list) or not all(isinstance(g, str) for g in genres):
-        raise ItemError(f"meta: 'genres' is {shorten(genres)}, expected a list of names.")
-    return title, genres
-
-
-def _fingerprint(root: Path, movie_id: str) -> str:
-    """A hash of the film's keyframes' names and sizes; reading 160 GB at each run is too much."""
-    for folder in FOLDERS:
-        tar, extracted = root / folder / f"{movie_id}.tar", root / folder / movie_id
-        if tar.exists():
-            return sha256_of(["tar", tar.stat().st_size])
-        if extracted.is_dir():
-            return sha256_of(sorted([p.name, p.stat().st_size] for p in extracted.iterdir()))
-    return "absent"
+def _by_shot(root: Path, film: dict[str, Any]) -> dict[int, list[str]] | None:
+    """A film's keyframes by shot; None where it has none or none is needed."""
+    if film["frames"] is None or all(story["reason"] for story in film["stories"]):
+        return None
+    shots: dict[int, list[str]] = {}
+    for ref in KeyframeReader(root).refs(film["movie_id"]):
+        shots.setdefault(parse_ref(ref)[1], []).append(ref)
+    return shots
