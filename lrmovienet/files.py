@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -48,6 +49,35 @@ def sha256_file(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class HashCache:
+    """The sha256 of large files, remembered while their size and time of change stay the same.
+
+    A file changed within the last two seconds is not remembered: it could change once more without
+    its time showing it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            known = json.loads(path.read_bytes())
+            self.known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
+        except (OSError, ValueError):  # it only saves time
+            self.known = {}
+
+    def sha256(self, path: Path) -> str:
+        """As `sha256_file`."""
+        stat, name = path.stat(), str(path.resolve())
+        stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        known = self.known.get(name)
+        if isinstance(known, list) and len(known) == 2 and known[0] == stamp:
+            return str(known[1])
+        digest = sha256_file(path)
+        if time.time_ns() - stat.st_mtime_ns > 2_000_000_000:
+            self.known[name] = [stamp, digest]
+            write_json(self.path, self.known)
+        return digest
 
 
 def sha256_of(value: Any) -> str:

@@ -1,159 +1,257 @@
-"""`lrmovienet ingest`: videos with descriptions, or a MovieNet tree, -> the table `clips`."""
+"""`lrmovienet ingest`: a MovieNet tree, or videos with descriptions, -> `films` and `clips`."""
 
-import csv
 import glob
-import io
-import math
 import os
 import re
 import shutil
 import unicodedata
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from lrmovienet.config import StageConfig
-from lrmovienet.errors import ItemError, UserError, shorten
-from lrmovienet.files import sha256_file
-from lrmovienet.movienet import MovieNetStage, list_films
+from lrmovienet.descriptions import Row, film_facts, read_descriptions, read_subtitles
+from lrmovienet.errors import ItemError, UserError
+from lrmovienet.files import HashCache, sha256_file
+from lrmovienet.movienet.clips import MovieNetStage, shards_of
+from lrmovienet.movienet.films import Film, film_rows, read_films
+from lrmovienet.movienet.genres import genres_from
+from lrmovienet.movienet.layout import Tree
+from lrmovienet.movienet.stories import Wanted
+from lrmovienet.phash import BITS
+from lrmovienet.progress import progress
 from lrmovienet.runner import Columns
-from lrmovienet.runner.local import Job, Outcome, run_table
-from lrmovienet.video import SHOT_FOLDER, VideoInfo, VideoStage, check_video, frames_between
+from lrmovienet.runner.local import Job, Outcome, run_once, run_table
+from lrmovienet.video.decode import Clock, VideoInfo, check_video
+from lrmovienet.video.shots import DETECTORS, Detection, DetectorName
+from lrmovienet.video.stage import VideoStage
+from lrmovienet.video.tree import (
+    FOLDER,
+    annotation_of,
+    publish_frames,
+    remove_other_films,
+    write_film,
+)
 from lrmovienet.workspace import Workspace
 
-REQUIRED_COLUMNS = ("video", "description")
-OPTIONAL_COLUMNS = ("start_s", "end_s", "title", "genres")
-MAX_CSV_BYTES = 100_000_000
-HEADER = (
-    "Its first line must be: "
-    + ",".join(REQUIRED_COLUMNS + OPTIONAL_COLUMNS)
-    + " (the last four may go)."
-)
+HASHES = ".hashes.json"
+SUBTITLES = (".srt", ".vtt", ".ass")
 
 
 @dataclass(frozen=True)
 class IngestConfig(StageConfig):
-    """Options of `lrmovienet ingest`. Give --videos and --descriptions, or --movienet."""
+    """Options of `lrmovienet ingest`. Give --movienet, or --videos and --descriptions."""
 
+    movienet: Path | None = None
+    """Folder of a MovieNet copy, in any layout that `lrmovienet doctor` knows."""
     videos: str | list[str] | None = None
     """Video files: a path, a quoted pattern ('films/*.mp4'), or a list ('[a.mp4, b.mkv]')."""
-    descriptions: Path | None = None
-    """CSV for --videos: columns video, description; and start_s, end_s, title, genres (by |)."""
-    movienet: Path | None = None
-    """Folder of a MovieNet tree: annotation/, meta/ and 240P/ (tars or folders of keyframes)."""
+    descriptions: str | list[str] | None = None
+    """For --videos: a CSV or JSON Lines file with video, description; and start_s, end_s, title,
+    genres. Or subtitles, one file a video: a path or a quoted pattern ('films/*.srt')."""
+    films: list[str] = field(default_factory=list)
+    """MovieNet: only these films, by id; or files with one id a line."""
+    split: str | None = None
+    """MovieNet: only the films of this split of the split file (train, val, test)."""
+    min_words: int = 1
+    """Drop clips whose description has fewer words."""
+    min_consistency: float = 0.0
+    """MovieNet: drop stories on which its annotators agreed less (0 to 1)."""
+    genres: Path | None = None
+    """MovieNet: a CSV or TSV with a film's id and genres, instead of those in meta."""
     frames_per_clip: int = 6
-    """At most so many keyframes a clip, spread evenly over those of its shots."""
-    threshold: float = 27.0
-    """Videos: how different two frames must be to begin a new shot (0 to 255)."""
+    """At most so many keyframes a clip, spread evenly over its shots."""
+    near_duplicates: int = 0
+    """Leave keyframes out whose perceptual hash (64 bits) differs from an earlier one's in at most
+    so many bits; 8 is a good start, 0 keeps all."""
+    detector: DetectorName = "content"
+    """Videos: how cuts are found. adaptive holds each change against those around it, which helps
+    where the camera moves fast."""
+    threshold: float | None = None
+    """Videos: from which change on it is a cut. content: 27 of 255; adaptive: 3 times the changes
+    before and after."""
+    min_shot: int = 15
+    """Videos: cuts closer together than so many frames are one."""
     height: int = 240
     """Videos: height of the keyframes in pixels; smaller films keep theirs."""
+    window_s: float = 60.0
+    """Subtitles: a clip is a stretch of at most so many seconds."""
     skip_failed: bool = False
     """Leave films out that cannot be read (they are listed as dropped) instead of stopping."""
 
+    @property
+    def detection(self) -> Detection:
+        """How cuts are found, the threshold filled in."""
+        threshold = DETECTORS[self.detector] if self.threshold is None else self.threshold
+        return Detection(self.detector, threshold, self.min_shot, self.height)
 
-class Row(NamedTuple):
-    """One clip: a video, or a stretch of it, and what is to be seen."""
 
-    line: int
-    video: str
-    """The file's name without its folder."""
-    description: str
-    start_s: float | None
-    end_s: float | None
-    title: str | None
-    genres: list[str]
-
-    def as_clip(self) -> dict[str, object]:
-        """The row as a stage takes it: what the clip's content hangs on, and nothing else."""
-        return {
-            name: getattr(self, name)
-            for name in ("description", "start_s", "end_s", "title", "genres")
-        }
+ONLY_VIDEOS = ("descriptions", "detector", "threshold", "min_shot", "height", "window_s")
+ONLY_MOVIENET = ("films", "split", "min_consistency", "genres")
 
 
 def run(config: IngestConfig) -> None:
-    """Make the table `clips`, one part a film, and for videos the keyframes under ``frames/``."""
-    if (config.videos is None) == (config.movienet is None):
-        raise UserError("give either --videos with --descriptions, or --movienet (one of the two).")
-    for name in ("frames_per_clip", "height", "threshold"):
-        if not getattr(config, name) > 0:
-            raise UserError(f"--{name} is {getattr(config, name)}; it must be more than 0.")
+    """Make the tables `films` and `clips`, one part a film; for videos, a MovieNet tree too."""
+    _check_options(config)
     if config.movienet is not None:
-        if config.descriptions is not None:
-            raise UserError("--descriptions goes with --videos; a MovieNet tree has its own.")
         outcome = _ingest_movienet(config, config.movienet)
-    elif config.descriptions is None:
-        raise UserError(
-            "--videos needs --descriptions FILE.csv with the columns video,description."
-        )
     else:
-        outcome = _ingest_videos(config, _expand(config.videos or []), config.descriptions)
-    Console().print(str(outcome), highlight=False)
+        outcome = _ingest_videos(config)
+    _say(outcome)
+    if not outcome.up_to_date:
+        reasons = Workspace(config.workspace).read_dropped("clips")["reason"].to_pylist()
+        for kind, number in Counter(reason.split(":")[0] for reason in reasons).most_common():
+            Console().print(Text(f"  {number:>6}  {kind}"))
 
 
 def movie_id_of(path: Path) -> str:
     """A video's name without its ending, with ``_`` for what an id or a file name may not have."""
     stem = unicodedata.normalize("NFC", path.stem)
-    return re.sub(r"[^\w.-]+", "_", stem).lstrip(".") or "_"
+    return re.sub(r"[^\w.-]+", "_", stem).lstrip(".-") or "_"
+
+
+def _check_options(config: IngestConfig) -> None:
+    if (config.videos is None) == (config.movienet is None):
+        raise UserError("give either --videos with --descriptions, or --movienet (one of the two).")
+    for name in ("frames_per_clip", "height", "threshold", "min_shot", "window_s", "min_words"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} is {value}; it must be more than 0.")
+    if config.height < 10:
+        raise UserError(f"--height is {config.height}; give 10 pixels or more.")
+    if not 0 <= config.near_duplicates <= BITS:
+        raise UserError(f"--near_duplicates is {config.near_duplicates}; give 0 to {BITS} bits.")
+    if not 0 <= config.min_consistency <= 1:
+        raise UserError(f"--min_consistency is {config.min_consistency}; give 0 to 1.")
+    other, names = ("--videos", ONLY_VIDEOS) if config.movienet else ("--movienet", ONLY_MOVIENET)
+    default = IngestConfig()
+    wrong = [f"--{name}" for name in names if getattr(config, name) != getattr(default, name)]
+    if wrong:
+        verb = "goes" if len(wrong) == 1 else "go"
+        raise UserError(f"{', '.join(wrong)} {verb} with {other} only.")
+    if config.videos is not None and not config.descriptions:
+        raise UserError(
+            "--videos needs --descriptions FILE: a CSV with the columns video,description, JSON "
+            "Lines, or subtitles."
+        )
 
 
 def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
-    films, inputs = list_films(root)
-    return _run(
-        config,
-        MovieNetStage(root.resolve(), config.frames_per_clip),
-        films,
-        inputs,
-        {"source": "movienet", "frames_root": _relative(root, config.workspace)},
-    )
-
-
-def _ingest_videos(config: IngestConfig, videos: list[Path], descriptions: Path) -> Outcome:
-    paths = _by_id(videos)
-    checked = _check(paths, config.skip_failed)
-    rows = read_descriptions(descriptions)
-    clips = _match(rows, paths, checked, descriptions)
-    sha256 = {m: sha256_file(path) if m in checked else "" for m, path in paths.items()}
-    films: list[Columns] = [
-        {"movie_id": [m], "file": [path.name], "sha256": [sha256[m]], "clips": [clips[m]]}
-        for m, path in paths.items()
-    ]
+    tree = Tree.find(root)
+    if tree.parts["annotation"] and not tree.keyframes:
+        raise UserError(
+            f"{root}: has annotations, but no keyframes: no 240P/ and no movie1K.keyframes.240p.v1"
+            f".zip in it. See what is there: lrmovienet doctor {root}"
+        )
+    genres_of = None if config.genres is None else genres_from(config.genres)
+    films, inputs = read_films(tree, _chosen(config, tree), genres_of)
+    if config.genres is not None:
+        inputs[config.genres.name] = sha256_file(config.genres)
     workspace = Workspace(config.workspace)
-    stage = VideoStage(
-        paths=paths,
-        folder=workspace.root / ".building" / "frames",
-        threshold=config.threshold,
-        height=config.height,
-        frames_per_clip=config.frames_per_clip,
-    )
+    _stop_on_damage(films, config)
+    outcome = run_once(
+        workspace, "films", lambda: film_rows(films), version="films-1",
+        inputs=inputs, config=_kept_in_manifest(config),
+    )  # fmt: skip
+    _say(outcome)
+    shards = shards_of(films, root, _wanted(config))
+    made_with: dict[str, object] = {"source": "movienet"}
+    made_with["frames_root"] = _relative(root, config.workspace)
+    return _make_clips(config, root.resolve(), shards, inputs, made_with)
+
+
+def _chosen(config: IngestConfig, tree: Tree) -> set[str] | None:
+    """The ids of the films that are wanted; None for all."""
+    chosen: set[str] | None = None
+    if config.films:
+        named: list[str] = []
+        for given in config.films:
+            path = Path(given)
+            named += path.read_text().split() if path.is_file() else [given]
+        there = set(tree.films("annotation")) if tree.parts["annotation"] else set(named)
+        absent = sorted(set(named) - there)
+        if absent:
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            raise UserError(
+                f"--films: {', '.join(absent[:5])}{more}: no annotation of "
+                f"{'it' if len(absent) == 1 else 'them'} below {tree.root}, and no such file."
+            )
+        chosen = set(named)
+    if config.split is not None:
+        splits = tree.split_films()
+        if config.split not in splits:
+            known = ", ".join(sorted(splits)) or "none: no movie1K.split.v1.json was found"
+            raise UserError(f"--split {config.split}: no such split; there is {known}.")
+        chosen = set(splits[config.split]) & (chosen or set(splits[config.split]))
+    return chosen
+
+
+def _ingest_videos(config: IngestConfig) -> Outcome:
+    paths = _by_id(_expand(config.videos or [], "--videos"))
+    checked = _check(paths, config.skip_failed)
+    files = _expand(config.descriptions or [], "--descriptions")
+    rows = _read_rows(config, files, list(paths.values()))
+    described = _match(rows, paths, checked, files)
+    workspace = Workspace(config.workspace)
+    cache = HashCache(workspace.root / HASHES)
+    sha256: dict[str, str] = {}
+    with progress("reading", len(paths), "films") as advance:
+        for movie_id, path in paths.items():
+            sha256[movie_id] = cache.sha256(path) if movie_id in checked else ""
+            advance(1)
+    stage = VideoStage(paths, workspace.root / ".building" / FOLDER, config.detection)
     inputs = {paths[m].name: digest for m, digest in sha256.items() if digest}
-    inputs[descriptions.name] = sha256_file(descriptions)
-    made_with = {"source": "videos", "threshold": config.threshold, "height": config.height}
-    outcome = _run(config, stage, films, inputs, {**made_with, "frames_root": "frames"})
+    made_with: dict[str, object] = {"source": "videos", "detection": config.detection._asdict()}
+    outcome = run_table(
+        workspace,
+        Job(
+            table="films", stage=stage, item="movie_id", inputs=inputs, config=made_with,
+            shards=[
+                {"movie_id": [m], "file": [path.name], "sha256": [sha256[m]]}
+                for m, path in paths.items()
+            ],
+            processes=config.processes, fail_fast=config.fail_fast,
+            keep_failures=config.skip_failed,
+        ),
+    )  # fmt: skip
+    _say(outcome)
+    root = workspace.root / FOLDER
+    films = {film["movie_id"]: film for film in workspace.read("films").to_pylist()}
     with workspace.locked():
-        for movie_id in sorted(set(workspace.read("clips", ["movie_id"])["movie_id"].to_pylist())):
-            _publish(stage, movie_id, sha256[movie_id], workspace.root / "frames")
+        remove_other_films(root, films)
+        for movie_id, film in films.items():
+            publish_frames(stage, film, sha256[movie_id], root)
+            _annotate(root, film, described[movie_id])
         if not outcome.up_to_date:  # what is left belongs to runs that were given up
             shutil.rmtree(stage.folder, ignore_errors=True)
-    return outcome
+    _warn(films)
+    read, _ = read_films(Tree.find(root), films, None)
+    for film in read:
+        film.notes = [f"kept, {note}" for note in films[film.movie_id]["notes"]]
+    stamps = {movie_id: film["frames_sha256"] for movie_id, film in films.items()}
+    shards = shards_of(read, root, _wanted(config), stamps)
+    inputs |= {path.name: sha256_file(path) for path in files}
+    return _make_clips(config, root, shards, inputs, {**made_with, "frames_root": FOLDER})
 
 
-def _run(
+def _make_clips(
     config: IngestConfig,
-    stage: VideoStage | MovieNetStage,
-    films: list[Columns],
+    root: Path,
+    shards: list[Columns],
     inputs: dict[str, str],
     made_with: dict[str, object],
 ) -> Outcome:
     job = Job(
         table="clips",
-        stage=stage,
-        shards=films,
+        stage=MovieNetStage(root, config.frames_per_clip, config.near_duplicates),
+        shards=shards,
         item="movie_id",
         inputs=inputs,
-        config={**made_with, "frames_per_clip": config.frames_per_clip},
+        config={**made_with, **_kept_in_manifest(config)},
         processes=config.processes,
         fail_fast=config.fail_fast,
         keep_failures=config.skip_failed,
@@ -161,21 +259,56 @@ def _run(
     return run_table(Workspace(config.workspace), job)
 
 
-def _expand(videos: str | list[str]) -> list[Path]:
+def _kept_in_manifest(config: IngestConfig) -> dict[str, object]:
+    """The options that decide which clips there are, and with which frames."""
+    return {
+        **asdict(_wanted(config)),
+        "split": config.split,
+        "frames_per_clip": config.frames_per_clip,
+        "near_duplicates": config.near_duplicates,
+    }
+
+
+def _wanted(config: IngestConfig) -> Wanted:
+    return Wanted(config.min_words, config.min_consistency)
+
+
+def _stop_on_damage(films: list[Film], config: IngestConfig) -> None:
+    """Say of damaged annotations before any frame is read."""
+    damaged = [film.damage for film in films if film.damage is not None]
+    if damaged and not config.skip_failed:
+        more = f"\n  … and {len(damaged) - 10} more" if len(damaged) > 10 else ""
+        raise UserError(
+            f"{len(damaged)} of {len(films)} films have files that cannot be read; nothing was "
+            "done. Put them right, or leave the films out with --skip_failed.\n  "
+            + "\n  ".join(damaged[:10])
+            + more
+        )
+
+
+def _read_rows(config: IngestConfig, files: list[Path], videos: list[Path]) -> list[Row]:
+    if all(path.suffix.lower() in SUBTITLES for path in files):
+        return read_subtitles(files, videos, config.window_s)
+    if len(files) > 1:
+        raise UserError("--descriptions: give one CSV or JSON Lines file, or subtitles only.")
+    return read_descriptions(files[0])
+
+
+def _expand(given: str | list[str], option: str) -> list[Path]:
     """Paths and patterns -> paths."""
     paths: list[Path] = []
-    for given in [videos] if isinstance(videos, str) else videos:
-        if Path(given).is_dir():
-            raise UserError(f"{given}: is a folder; give its files, such as '{given}/*.mp4'.")
-        if Path(given).exists() or not glob.has_magic(given):
-            paths.append(Path(given))
+    for name in [given] if isinstance(given, str) else given:
+        if Path(name).is_dir():
+            raise UserError(f"{option}: {name} is a folder; give its files, such as '{name}/*'.")
+        if Path(name).exists() or not glob.has_magic(name):
+            paths.append(Path(name))
             continue
-        found = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - Path's takes no absolute one
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path's takes no absolute one
         if not found:
-            raise UserError(f"--videos {given}: no file matches this pattern.")
+            raise UserError(f"{option} {name}: no file matches this pattern.")
         paths += [Path(f) for f in found if Path(f).is_file()]
     if not paths:
-        raise UserError("--videos is empty; give at least one video file.")
+        raise UserError(f"{option} is empty; give at least one file.")
     return paths
 
 
@@ -210,11 +343,12 @@ def _check(paths: dict[str, Path], skip_failed: bool) -> dict[str, VideoInfo]:
 
 
 def _match(
-    rows: list[Row], paths: dict[str, Path], checked: dict[str, VideoInfo], file: Path
-) -> dict[str, list[dict[str, object]]]:
+    rows: list[Row], paths: dict[str, Path], checked: dict[str, VideoInfo], files: list[Path]
+) -> dict[str, list[Row]]:
     """Give each film its rows of the descriptions, in the order of time."""
     ids = {path.name: movie_id for movie_id, path in paths.items()}
-    clips: dict[str, list[dict[str, object]]] = {movie_id: [] for movie_id in paths}
+    subtitles = files[0].suffix.lower() in SUBTITLES  # the last may stand longer than the film
+    described: dict[str, list[Row]] = {movie_id: [] for movie_id in paths}
     problems = []
     for row in sorted(rows, key=lambda row: (row.video, row.start_s or 0.0, row.end_s or 0.0)):
         movie_id = ids.get(row.video)
@@ -224,154 +358,51 @@ def _match(
                 "Add the video or remove the row."
             )
             continue
-        clips[movie_id].append(row.as_clip())
+        described[movie_id].append(row)
         info = checked.get(movie_id)
         if info is None or not info.frames or row.start_s is None or row.end_s is None:
             continue
-        if frames_between(row.start_s, row.end_s, info.fps)[1] > info.frames:
+        if not subtitles and row.end_s > info.seconds + 1.5 / info.fps:
             problems.append(
                 f"line {row.line}: end_s {row.end_s:g} is beyond the end of {row.video}, which "
                 f"lasts {info.seconds:.2f} s. Put the time right."
             )
-    problems += [
-        f"no row describes {paths[movie_id].name}. Add one, or leave the video out."
-        for movie_id, described in clips.items()
-        if not described
-    ]
+    for movie_id, of_film in described.items():
+        if not of_film:
+            problems.append(
+                f"no row describes {paths[movie_id].name}. Add one, or leave the video out."
+            )
+        problems += [
+            f"{problem} A film has one; write it on one row, or the same on all."
+            for problem in film_facts(of_film)[2]
+        ]
     if problems:
-        raise UserError("\n  ".join([f"{file}: does not fit the videos:", *problems]))
-    return clips
+        name = ", ".join(map(str, files[:3]))
+        raise UserError("\n  ".join([f"{name}: does not fit the videos:", *problems]))
+    return described
 
 
-def _publish(stage: VideoStage, movie_id: str, sha256: str, frames: Path) -> None:
-    """Move a film's frames to where readers look, now that the table `clips` names them.
+def _annotate(root: Path, film: dict[str, Any], rows: list[Row]) -> None:
+    """Write a film's annotation and meta into the workspace's tree."""
+    movie_id = film["movie_id"]
+    listed = (root / "shot_detection" / f"{movie_id}.txt").read_text().splitlines()
+    shots = [(int(line.split()[0]), int(line.split()[1])) for line in listed]
+    clock = Clock(film["tick_s"], film["ticks"])
+    annotation = annotation_of(movie_id, [row._asdict() for row in rows], clock, shots)
+    title, genres, _ = film_facts(rows)
+    write_film(root, movie_id, annotation, title, genres)
 
-    Until then the frames of the table before stay, so that a run that fails leaves both whole.
-    """
-    waiting = stage.frames_of(movie_id, sha256)
-    final = (frames / "240P" / f"{movie_id}.tar", frames / SHOT_FOLDER / f"{movie_id}.txt")
-    if not waiting[0].exists() and not all(path.exists() for path in final):
-        stage.make_frames(movie_id, sha256)  # someone deleted them
-    for source, target in zip(waiting, final, strict=True):
-        if source.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-    shutil.rmtree(waiting[0].parent, ignore_errors=True)
+
+def _say(outcome: Outcome) -> None:
+    Console().print(str(outcome), highlight=False)
+
+
+def _warn(films: dict[str, dict[str, Any]]) -> None:
+    console = Console(stderr=True)
+    for film in films.values():
+        for note in film["notes"]:
+            console.print(Text(f"{film['file']}: {note}"))
 
 
 def _relative(path: Path, workspace: Path) -> str:
     return os.path.relpath(path.resolve(), workspace.resolve())
-
-
-def read_descriptions(path: Path) -> list[Row]:
-    """Read a CSV of descriptions, in UTF-8, one row a clip.
-
-    Without ``start_s`` and ``end_s`` the whole video is one clip; a video of several clips needs
-    both on every row.
-
-    Raises:
-        UserError: the file is missing, not UTF-8, or has rows that are wrong; up to ten of them
-            are listed with their line.
-    """
-    rows: list[Row] = []
-    problems: list[str] = []
-    reader = csv.DictReader(io.StringIO(_csv_text(path), newline=""), restval="", strict=True)
-    try:
-        _check_header(path, list(reader.fieldnames or []))
-        for values in reader:
-            try:
-                rows.append(_row(reader.line_num, values))
-            except ValueError as error:
-                problems.append(f"line {reader.line_num}: {error}")
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not readable as CSV ({error}).") from None
-    if not rows and not problems:
-        raise UserError(f"{path}: has no rows. Add one row a clip.")
-    problems += _repeated(rows)
-    if problems:
-        more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise UserError(f"{path}: rows are wrong:\n  " + "\n  ".join(problems[:10]) + more)
-    return rows
-
-
-def _csv_text(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file of descriptions. {HEADER}")
-    if path.stat().st_size > MAX_CSV_BYTES:
-        raise UserError(f"{path}: larger than {MAX_CSV_BYTES} bytes; is it the right file?")
-    data = path.read_bytes()
-    if not data.strip():
-        raise UserError(f"{path}: the file is empty. {HEADER}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: not UTF-8 text (byte {data[error.start]:#04x}). "
-            "Save the file as CSV in UTF-8."
-        ) from None
-
-
-def _check_header(path: Path, names: list[str]) -> None:
-    missing = [f"missing column {n!r}" for n in REQUIRED_COLUMNS if n not in names]
-    unknown = [
-        f"unknown column {shorten(n)}"
-        for n in names
-        if n not in REQUIRED_COLUMNS + OPTIONAL_COLUMNS
-    ]
-    twice = [f"column {n!r} twice" for n in sorted(set(names)) if names.count(n) > 1]
-    if missing or unknown or twice:
-        raise UserError(f"{path}: {'; '.join(missing + unknown + twice)}. {HEADER}")
-
-
-def _row(line: int, values: dict[str, str]) -> Row:
-    """One line -> one row. Raises ValueError saying what is wrong with it."""
-    if None in values:
-        raise ValueError("more values than columns. Put quotes around text with commas in it.")
-    video = Path(values["video"].strip()).name
-    if not video:
-        raise ValueError("column 'video' is empty. Write the video's file name.")
-    description = values["description"].strip()
-    if not description:
-        raise ValueError(f"the description of {video} is blank. Write what is to be seen.")
-    start_s, end_s = _seconds(values, "start_s"), _seconds(values, "end_s")
-    if (start_s is None) != (end_s is None):
-        raise ValueError(f"{video} has only one of start_s and end_s. Give both or neither.")
-    if start_s is not None and end_s is not None and start_s >= end_s:
-        raise ValueError(f"{video}: start_s {start_s:g} is not before end_s {end_s:g}.")
-    genres = [g.strip() for g in values.get("genres", "").split("|")]
-    title = values.get("title", "").strip() or None
-    return Row(line, video, description, start_s, end_s, title, [g for g in genres if g])
-
-
-def _seconds(values: dict[str, str], name: str) -> float | None:
-    text = values.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"{name} is {shorten(text)}; expected seconds such as 12.5, 0 or more.")
-    return seconds
-
-
-def _repeated(rows: list[Row]) -> list[str]:
-    """Rows that say the same stretch twice, or that leave open which part of a film they mean."""
-    problems = []
-    first: dict[tuple[str, float | None, float | None], int] = {}
-    whole = {row.video: row.line for row in rows if row.start_s is None}
-    for row in rows:
-        line = first.setdefault((row.video, row.start_s, row.end_s), row.line)
-        if line != row.line:
-            problems.append(
-                f"line {row.line}: duplicate clip, {row.video} with the times of line {line}. "
-                "Remove one, or give different times."
-            )
-        elif whole.get(row.video, row.line) != row.line:
-            problems.append(
-                f"line {row.line}: line {whole[row.video]} makes the whole of {row.video} one "
-                "clip. Give start_s and end_s on every row of a video with several."
-            )
-    return problems
