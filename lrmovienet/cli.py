@@ -22,10 +22,13 @@ class Verb(NamedTuple):
     config: str
     help: str
     words: str = ""
-    """The list option to which words without an option go."""
+    """The option to which words without one go."""
 
 
 VERBS = {
+    "doctor": Verb(
+        "lrmovienet.movienet.doctor", "DoctorConfig", "what a copy of MovieNet holds", "root"
+    ),
     "synth": Verb("lrmovienet.synthetic", "SynthConfig", "generate a corpus with known relevance"),
     "ingest": Verb("lrmovienet.ingest", "IngestConfig", "films or a MovieNet tree -> clips"),
     "tag": Verb("lrmovienet.tagging", "TagConfig", "clips -> image_labels, from the keyframes"),
@@ -75,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(verb, _what_to_install(error))
     except MemoryError:
         return _fail(verb, "memory ran out. Use smaller batches or fewer --processes.")
+    except BrokenPipeError:  # the reader of our output has gone; `entry` knows what to do
+        raise
     except OSError as error:
         if error.errno is None:
             raise
@@ -156,8 +161,11 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
     while left:
         word = left.pop(0)
         if not word.startswith("--"):
-            if VERBS[verb].words:
-                append(VERBS[verb].words, word)
+            positional = VERBS[verb].words
+            if positional and _is(list, types[positional]):
+                append(positional, word)
+            elif positional and not any(w.startswith(f"--{positional}=") for w in result):
+                result.append(f"--{positional}={word}")
             else:
                 result.append(word)
             continue

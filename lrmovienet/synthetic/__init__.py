@@ -6,11 +6,14 @@ would of the real MovieNet. What is generated and how it was calibrated: docs/sy
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
 from lrmovienet.config import VerbConfig
+
+Layout = Literal["tars", "folders", "deeper", "zips", "compressed"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class SynthConfig(VerbConfig):
     """Draw the keyframes. Without them, the tables and texts are the same and it is quicker."""
     shard_size: int = 8
     """Films a part of the table."""
+    as_movienet: Path | None = None
+    """Write only the tree, into this folder, with MovieNet's split file and numbers of shots."""
+    layout: Layout = "tars"
+    """How that tree is laid out. tars: 240P/<film>.tar; folders: pictures as files; deeper: zips
+    unpacked, each into its own folder; zips: as downloaded; compressed: zips of compressed tars."""
     processes: int = 1
     """Worker processes. The result is the same for any number."""
 
@@ -44,8 +52,19 @@ def run(config: SynthConfig) -> None:
     for name, least in (("seed", 0), ("shard_size", 1), ("processes", 1)):
         if getattr(config, name) < least:
             raise UserError(f"--{name} is {getattr(config, name)}; expected {least} or more.")
-    workspace = Workspace(config.workspace)
     console = Console()
+    if config.as_movienet is not None:
+        from lrmovienet.synthetic.layouts import write_movienet
+
+        tree = write_movienet(
+            config.as_movienet, config.layout, config.size, config.seed, config.frames,
+            config.processes,
+        )  # fmt: skip
+        console.print(str(tree))
+        return
+    if config.layout != "tars":
+        raise UserError(f"--layout {config.layout} goes with --as_movienet FOLDER only.")
+    workspace = Workspace(config.workspace)
     with workspace.locked():
         tree = write_tree(
             workspace.root / FOLDER, config.size, config.seed, config.frames, config.processes,
