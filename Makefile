@@ -15,9 +15,10 @@ test: $(VENV)/.installed
 test-all: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -m "not gpu"
 
-# Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes.
+# Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes, and 7 GB for a while.
 bench: $(VENV)/.installed
-	$(BIN)/python tests/eval/bench_scoring.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -39,6 +39,8 @@ from lrmovienet.video.tree import (
 from lrmovienet.workspace import Workspace
 
 HASHES = ".hashes.json"
+KEPT = "kept, "
+"""Begins the reasons of what was left out of clips that are in the table."""
 SUBTITLES = (".srt", ".vtt", ".ass")
 
 
@@ -101,9 +103,10 @@ def run(config: IngestConfig) -> None:
         outcome = _ingest_movienet(config, config.movienet)
     else:
         outcome = _ingest_videos(config)
-    _say(outcome)
+    reasons = Workspace(config.workspace).read_dropped("clips")["reason"].to_pylist()
+    notes = sum(reason.startswith(KEPT) for reason in reasons)
+    _say(outcome, notes)
     if not outcome.up_to_date:
-        reasons = Workspace(config.workspace).read_dropped("clips")["reason"].to_pylist()
         for kind, number in Counter(reason.split(":")[0] for reason in reasons).most_common():
             Console().print(Text(f"  {number:>6}  {kind}"))
 
@@ -393,8 +396,14 @@ def _annotate(root: Path, film: dict[str, Any], rows: list[Row]) -> None:
     write_film(root, movie_id, annotation, title, genres)
 
 
-def _say(outcome: Outcome) -> None:
-    Console().print(str(outcome), highlight=False)
+def _say(outcome: Outcome, notes: int = 0) -> None:
+    """Print what a table came to. Notes on rows that were kept are not called dropped."""
+    both = outcome.manifest.rows_dropped
+    dropped = f", {both - notes} dropped" if both > notes else ""
+    text = str(outcome).replace(
+        f", {both} dropped", f"{dropped}, {notes} notes" if notes else dropped
+    )
+    Console().print(text, highlight=False)
 
 
 def _warn(films: dict[str, dict[str, Any]]) -> None:

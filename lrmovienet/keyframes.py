@@ -14,7 +14,7 @@ import re
 import tempfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,7 +122,7 @@ class KeyframeReader:
                 ingested.
         """
         movie_id, _, _ = parse_ref(ref)
-        source = self._source(movie_id)
+        source = self.film(movie_id)
         data = source.read(ref)
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             raise ItemError(
@@ -137,9 +137,7 @@ class KeyframeReader:
         Raises:
             ItemError: the film has no keyframes here, or its tar is damaged.
         """
-        names = self._source(movie_id).names()
-        ours = [name for name in names if (m := _REF.fullmatch(name)) and m["movie"] == movie_id]
-        return sorted(ours, key=parse_ref)
+        return [ref for refs in self.film(movie_id).by_shot(movie_id).values() for ref in refs]
 
     def place(self, movie_id: str) -> str | None:
         """What holds a film's keyframes (a tar, a folder, a tar in a zip); None where nothing does.
@@ -159,8 +157,12 @@ class KeyframeReader:
         source = _find(self.root, movie_id)
         return source.stamp() if source else None
 
-    def _source(self, movie_id: str) -> "_Folder | _Tar":
-        """The film's tar or folder; an open tar is used again while its file stays as it is."""
+    def film(self, movie_id: str) -> "FilmKeyframes":
+        """The film's tar or folder; an open tar is used again while its file stays as it is.
+
+        Raises:
+            ItemError: the film has no keyframes here.
+        """
         key = (self.root, movie_id)
         source = _OPEN.get(key)
         if source is None or not source.is_current():
@@ -177,7 +179,42 @@ class KeyframeReader:
         return source
 
 
-class _Folder:
+class FilmKeyframes:
+    """A film's keyframes, wherever they lie."""
+
+    name: str
+    """What holds them, for messages."""
+
+    def is_current(self) -> bool:
+        """Whether what was learned of the place is still right."""
+        raise NotImplementedError
+
+    def stamp(self) -> Any:
+        """See `KeyframeReader.stamp`."""
+        raise NotImplementedError
+
+    def names(self) -> Iterable[str]:
+        """All names there, those that are no keyframe's among them. Raises ItemError."""
+        raise NotImplementedError
+
+    def read(self, ref: str) -> bytes:
+        """One keyframe's bytes. Raises ItemError where it is not there or too large."""
+        raise NotImplementedError
+
+    def by_shot(self, movie_id: str) -> dict[int, list[str]]:
+        """Shot -> the references of its keyframes, both in order. Raises ItemError."""
+        found = [
+            (int(m["shot"]), int(m["img"]), name)
+            for name in self.names()
+            if (m := _REF.fullmatch(name)) and m["movie"] == movie_id
+        ]
+        shots: dict[int, list[str]] = {}
+        for shot, _, name in sorted(found):
+            shots.setdefault(shot, []).append(name)
+        return shots
+
+
+class _Folder(FilmKeyframes):
     """A film's keyframes as files."""
 
     def __init__(self, path: Path) -> None:
@@ -192,7 +229,7 @@ class _Folder:
             files = [(e.name, e.stat()) for e in entries]
         return ["folder", sorted([name, s.st_size, s.st_mtime_ns] for name, s in files)]
 
-    def names(self) -> list[str]:
+    def names(self) -> Iterable[str]:
         return [f"{self.path.name}/{path.name}" for path in self.path.iterdir()]
 
     def read(self, ref: str) -> bytes:
@@ -206,7 +243,7 @@ class _Folder:
         return data
 
 
-class _Tar:
+class _Tar(FilmKeyframes):
     """A film's keyframes in a tar, which is a file or lies in a zip. Opened when first read."""
 
     def __init__(self, path: Path, member: zipfile.ZipInfo | None = None) -> None:
@@ -228,8 +265,8 @@ class _Tar:
             return ["zip", self.member.CRC, self.member.file_size]
         return ["tar", *self._opened]
 
-    def names(self) -> list[str]:
-        return list(self._read_index())
+    def names(self) -> Iterable[str]:
+        return self._read_index()
 
     def read(self, ref: str) -> bytes:
         found = self._read_index().get(ref)
@@ -291,10 +328,10 @@ class _Zip:
             self.archive.close()
 
 
-_OPEN: OrderedDict[tuple[Path, str], _Folder | _Tar] = OrderedDict()
+_OPEN: OrderedDict[tuple[Path, str], FilmKeyframes] = OrderedDict()
 
 
-def _find(root: Path, movie_id: str) -> _Folder | _Tar | None:
+def _find(root: Path, movie_id: str) -> FilmKeyframes | None:
     for place in keyframe_places(root):
         if place.suffix == ".zip":
             member = _zip(place).films.get(movie_id)

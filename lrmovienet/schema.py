@@ -4,94 +4,32 @@ A table is a list of columns, a key that is unique, and for each column what its
 Grades are integers: 2 high, 1 medium, 0 low. Labels are in `eval.labels.normal_form`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eval.labels import normal_form
+from lrmovienet.columns import (
+    MAX_LABEL_LENGTH,
+    Column,
+    Table,
+    at_least,
+    between,
+    is_id,
+    is_normal_label,
+    is_range,
+    not_blank,
+    not_empty,
+    one_of,
+)
 from lrmovienet.errors import UserError, shorten
 
 SCHEMA_VERSION = 1
 """Raised when a column changes meaning, name or type. Written into every manifest and part."""
 
 GRADES = {"high": 2, "medium": 1, "low": 0}
-MAX_LABEL_LENGTH = 200
 SPLITS = ("source_train", "target_pairs", "target_dev", "target_test")
 DOMAINS = ("source", "target")
 PAIR_PERCENTS = (5, 10, 20, 40)
 """Shares of target pairs that are annotated (paper, Table 3); 5 lies within 10 and so on."""
-
-Check = Callable[[pa.Array], pa.Array]
-"""A vectorised test: a column's values in, one boolean a row out."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its type, whether it may be empty, and what its values must be, in words."""
-
-    name: str
-    type: pa.DataType
-    expected: str
-    ok: Check | None = None
-    nullable: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the contract: its columns and the columns that together are unique."""
-
-    name: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    schema: pa.Schema = field(init=False)
-
-    def __post_init__(self) -> None:
-        fields = [pa.field(c.name, c.type, nullable=c.nullable) for c in self.columns]
-        object.__setattr__(self, "schema", pa.schema(fields))
-
-    def empty(self) -> pa.Table:
-        """The table without rows."""
-        return self.schema.empty_table()
-
-
-def _is_id(values: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(values, r"^[^\s/\\]+$")
-
-
-def _is_normal_label(values: pa.Array) -> pa.Array:
-    return pa.array([0 < len(v) <= MAX_LABEL_LENGTH and v == normal_form(v) for v in _py(values)])
-
-
-def _one_of(*allowed: object) -> Check:
-    return lambda values: pc.is_in(values, value_set=pa.array(allowed, type=values.type))
-
-
-def _at_least(low: float) -> Check:
-    return lambda values: pc.and_(pc.is_finite(values), pc.greater_equal(values, low))
-
-
-def _between(low: float, high: float) -> Check:
-    return lambda values: pc.and_(_at_least(low)(values), pc.less_equal(values, high))
-
-
-def _not_blank(values: pa.Array) -> pa.Array:
-    return pc.match_substring_regex(values, r"\S")
-
-
-def _is_range(values: pa.Array) -> pa.Array:
-    return pa.array([len(v) == 2 and 0 <= v[0] <= v[1] for v in _py(values)])
-
-
-def _not_empty(values: pa.Array) -> pa.Array:
-    return pc.greater(pc.list_value_length(values), 0)
-
-
-def _py(values: pa.Array) -> list[Any]:
-    return list(values.to_pylist())
-
 
 KEYFRAME = pa.struct([pa.field("ref", pa.string()), pa.field("sha256", pa.string())])
 """A frame as a reference into the film's tar or folder, and the sha256 of its JPEG bytes."""
@@ -104,17 +42,17 @@ SOURCE = pa.struct(
     ]
 )
 
-_clip_id = Column("clip_id", pa.string(), "an id without spaces or slashes", _is_id)
+_clip_id = Column("clip_id", pa.string(), "an id without spaces or slashes", is_id)
 _label = Column(
     "label",
     pa.string(),
     f"a label of 1 to {MAX_LABEL_LENGTH} characters, lower-case, single-spaced, NFC",
-    _is_normal_label,
+    is_normal_label,
 )
-_grade = Column("grade", pa.int8(), "0 (low), 1 (medium) or 2 (high)", _one_of(0, 1, 2))
-_annotator = Column("annotator", pa.string(), "an annotator's name", _not_blank)
-_lead_time = Column("lead_time_s", pa.float32(), "seconds, 0 or more", _at_least(0), nullable=True)
-_created = Column("created_at", pa.string(), "an ISO 8601 time", _not_blank, nullable=True)
+_grade = Column("grade", pa.int8(), "0 (low), 1 (medium) or 2 (high)", one_of(0, 1, 2))
+_annotator = Column("annotator", pa.string(), "an annotator's name", not_blank)
+_lead_time = Column("lead_time_s", pa.float32(), "seconds, 0 or more", at_least(0), nullable=True)
+_created = Column("created_at", pa.string(), "an ISO 8601 time", not_blank, nullable=True)
 
 
 def _label_column(name: str) -> Column:
@@ -125,23 +63,23 @@ FILMS = Table(
     "films",
     ("movie_id",),
     (
-        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("movie_id", pa.string(), "an id without spaces or slashes", is_id),
         Column("title", pa.string(), "a title", nullable=True),
         Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
-        Column("source", pa.string(), "movienet or video", _one_of("movienet", "video")),
+        Column("source", pa.string(), "movienet or video", one_of("movienet", "video")),
         Column("file", pa.string(), "the video's file name", nullable=True),
-        Column("stories", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
-        Column("shots", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
-        Column("frames", pa.int64(), "a number, 0 or more", _at_least(0), nullable=True),
-        Column("fps", pa.float64(), "frames a second, more than 0", _at_least(0), nullable=True),
-        Column("fps_points", pa.int32(), "a number, 0 or more", _at_least(0), nullable=True),
-        Column("fps_residual_s", pa.float64(), "seconds", _at_least(0), nullable=True),
-        Column("fps_worst_s", pa.float64(), "seconds", _at_least(0), nullable=True),
+        Column("stories", pa.int32(), "a number, 0 or more", at_least(0), nullable=True),
+        Column("shots", pa.int32(), "a number, 0 or more", at_least(0), nullable=True),
+        Column("frames", pa.int64(), "a number, 0 or more", at_least(0), nullable=True),
+        Column("fps", pa.float64(), "frames a second, more than 0", at_least(0), nullable=True),
+        Column("fps_points", pa.int32(), "a number, 0 or more", at_least(0), nullable=True),
+        Column("fps_residual_s", pa.float64(), "seconds", at_least(0), nullable=True),
+        Column("fps_worst_s", pa.float64(), "seconds", at_least(0), nullable=True),
         Column("shots_include_end", pa.bool_(), "true or false", nullable=True),
         Column("shots_by", pa.string(), "what says so", nullable=True),
         Column("frames_include_end", pa.bool_(), "true or false", nullable=True),
         Column("frames_by", pa.string(), "what says so", nullable=True),
-        Column("tick_s", pa.float64(), "seconds", _at_least(0), nullable=True),
+        Column("tick_s", pa.float64(), "seconds", at_least(0), nullable=True),
         Column("ticks", pa.list_(pa.int64()), "a list of numbers", nullable=True),
         Column("frames_sha256", pa.string(), "a sha256", nullable=True),
         Column("notes", pa.list_(pa.string()), "a list of texts, may be empty"),
@@ -154,15 +92,15 @@ CLIPS = Table(
     ("clip_id",),
     (
         _clip_id,
-        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("movie_id", pa.string(), "an id without spaces or slashes", is_id),
         Column("title", pa.string(), "a title", nullable=True),
         Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
-        Column("description", pa.string(), "a scene description that is not blank", _not_blank),
-        Column("shot", pa.list_(pa.int32()), "first and last shot, 0 <= first <= last", _is_range),
-        Column("frame", pa.list_(pa.int64()), "first and last frame, first <= last", _is_range),
-        Column("start_s", pa.float64(), "seconds, 0 or more", _at_least(0), nullable=True),
-        Column("end_s", pa.float64(), "seconds, 0 or more", _at_least(0), nullable=True),
-        Column("keyframes", pa.list_(KEYFRAME), "at least one keyframe", _not_empty),
+        Column("description", pa.string(), "a scene description that is not blank", not_blank),
+        Column("shot", pa.list_(pa.int32()), "first and last shot, 0 <= first <= last", is_range),
+        Column("frame", pa.list_(pa.int64()), "first and last frame, first <= last", is_range),
+        Column("start_s", pa.float64(), "seconds, 0 or more", at_least(0), nullable=True),
+        Column("end_s", pa.float64(), "seconds, 0 or more", at_least(0), nullable=True),
+        Column("keyframes", pa.list_(KEYFRAME), "at least one keyframe", not_empty),
     ),
 )
 
@@ -172,9 +110,9 @@ IMAGE_LABELS = Table(
     (
         _clip_id,
         _label,
-        Column("score", pa.float32(), "a probability between 0 and 1", _between(0, 1)),
-        Column("frames_hit", pa.int32(), "a number of frames, 1 or more", _at_least(1)),
-        Column("tagger", pa.string(), "the tagger's name", _not_blank),
+        Column("score", pa.float32(), "a probability between 0 and 1", between(0, 1)),
+        Column("frames_hit", pa.int32(), "a number of frames, 1 or more", at_least(1)),
+        Column("tagger", pa.string(), "the tagger's name", not_blank),
     ),
 )
 
@@ -184,10 +122,10 @@ TEXT_LABELS = Table(
     (
         _clip_id,
         _label,
-        Column("kind", pa.string(), "event or entity", _one_of("event", "entity")),
-        Column("generator", pa.string(), "the language model's name", _not_blank),
-        Column("prompt_version", pa.string(), "the prompt's version", _not_blank),
-        Column("rank", pa.int32(), "the position in the answer, from 0", _at_least(0)),
+        Column("kind", pa.string(), "event or entity", one_of("event", "entity")),
+        Column("generator", pa.string(), "the language model's name", not_blank),
+        Column("prompt_version", pa.string(), "the prompt's version", not_blank),
+        Column("rank", pa.int32(), "the position in the answer, from 0", at_least(0)),
     ),
 )
 
@@ -197,8 +135,8 @@ CANDIDATES = Table(
     (
         _clip_id,
         _label,
-        Column("position", pa.int32(), "the place among the clip's labels, from 0", _at_least(0)),
-        Column("sources", pa.list_(SOURCE), "at least one source", _not_empty),
+        Column("position", pa.int32(), "the place among the clip's labels, from 0", at_least(0)),
+        Column("sources", pa.list_(SOURCE), "at least one source", not_empty),
     ),
 )
 
@@ -206,10 +144,10 @@ DROPPED = Table(
     "dropped",
     (),  # one label can be dropped twice, for two reasons
     (
-        Column("clip_id", pa.string(), "the clip (or film) concerned", _not_blank),
+        Column("clip_id", pa.string(), "the clip (or film) concerned", not_blank),
         Column("label", pa.string(), "the label, or nothing for a whole clip", nullable=True),
-        Column("stage", pa.string(), "the table being built", _not_blank),
-        Column("reason", pa.string(), "why it was dropped", _not_blank),
+        Column("stage", pa.string(), "the table being built", not_blank),
+        Column("reason", pa.string(), "why it was dropped", not_blank),
     ),
 )
 
@@ -223,8 +161,8 @@ RATINGS = Table(
         _grade,
         _lead_time,
         _created,
-        Column("guidelines_version", pa.string(), "the guidelines' version", _not_blank),
-        Column("project", pa.string(), "the annotation project", _not_blank),
+        Column("guidelines_version", pa.string(), "the guidelines' version", not_blank),
+        Column("project", pa.string(), "the annotation project", not_blank),
     ),
 )
 
@@ -236,7 +174,7 @@ PAIR_RATINGS = Table(
         _label_column("label_a"),
         _label_column("label_b"),
         _annotator,
-        Column("choice", pa.string(), "a, b, tie or skip", _one_of("a", "b", "tie", "skip")),
+        Column("choice", pa.string(), "a, b, tie or skip", one_of("a", "b", "tie", "skip")),
         _lead_time,
         _created,
     ),
@@ -249,9 +187,9 @@ RELEVANCE = Table(
         _clip_id,
         _label,
         _grade,
-        Column("n_ratings", pa.int32(), "a number of ratings, 1 or more", _at_least(1)),
-        Column("spread", pa.int8(), "highest minus lowest grade, 0 to 2", _one_of(0, 1, 2)),
-        Column("method", pa.string(), "how ratings became one grade", _not_blank),
+        Column("n_ratings", pa.int32(), "a number of ratings, 1 or more", at_least(1)),
+        Column("spread", pa.int8(), "highest minus lowest grade, 0 to 2", one_of(0, 1, 2)),
+        Column("method", pa.string(), "how ratings became one grade", not_blank),
     ),
 )
 
@@ -262,8 +200,8 @@ PREFERENCES = Table(
         _clip_id,
         _label_column("better"),
         _label_column("worse"),
-        Column("n", pa.int32(), "a number of choices, 1 or more", _at_least(1)),
-        Column("agreement", pa.float32(), "the share that agrees, 0.5 to 1", _between(0.5, 1)),
+        Column("n", pa.int32(), "a number of choices, 1 or more", at_least(1)),
+        Column("agreement", pa.float32(), "the share that agrees, 0.5 to 1", between(0.5, 1)),
     ),
 )
 
@@ -272,18 +210,18 @@ RECORDS = Table(
     ("clip_id", "domain", "label"),
     (
         _clip_id,
-        Column("domain", pa.string(), "source or target", _one_of(*DOMAINS)),
-        Column("split", pa.string(), ", ".join(SPLITS), _one_of(*SPLITS)),
-        Column("position", pa.int32(), "the label's place in the record, from 0", _at_least(0)),
+        Column("domain", pa.string(), "source or target", one_of(*DOMAINS)),
+        Column("split", pa.string(), ", ".join(SPLITS), one_of(*SPLITS)),
+        Column("position", pa.int32(), "the label's place in the record, from 0", at_least(0)),
         _label,
         Column(
             "grade",
             pa.int8(),
             "0, 1 or 2; nothing in target_pairs, where only pairs are known",
-            _one_of(0, 1, 2),
+            one_of(0, 1, 2),
             nullable=True,
         ),
-        Column("movie_id", pa.string(), "an id without spaces or slashes", _is_id),
+        Column("movie_id", pa.string(), "an id without spaces or slashes", is_id),
         Column("genres", pa.list_(pa.string()), "a list of genre names, may be empty"),
         Column("source", pa.string(), "where the label came from: image, event, entity"),
     ),
@@ -301,7 +239,7 @@ PAIRS = Table(
             "percent",
             pa.int8(),
             "the smallest nested subset that holds the pair: 5, 10, 20 or 40",
-            _one_of(*PAIR_PERCENTS),
+            one_of(*PAIR_PERCENTS),
         ),
     ),
 )

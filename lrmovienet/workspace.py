@@ -25,9 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lrmovienet import __version__
+from lrmovienet.columns import Table
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of, write_bytes, write_json
-from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES, Table
+from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES
 
 MADE_BY = {
     "films": "ingest",

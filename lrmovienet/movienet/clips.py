@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrmovienet.errors import ItemError
-from lrmovienet.keyframes import KeyframeReader, evenly, parse_ref
+from lrmovienet.keyframes import FilmKeyframes, KeyframeReader, evenly, parse_ref
 from lrmovienet.movienet.films import Film, decide_ranges
 from lrmovienet.movienet.stories import FilmFacts, Wanted, read_story
 from lrmovienet.phash import distinct, phash
@@ -87,13 +87,13 @@ class MovieNetStage:
                 raise ItemError(film["damage"])
             for note in film["notes"]:
                 add({"clip_id": film["movie_id"], "drop_reason": note})
-            refs = _by_shot(self.root, film)
+            frames = _frames_of(self.root, film)
             for story in film["stories"]:
                 clip = story | {k: film[k] for k in ("movie_id", "title", "genres")}
                 reason, notes = story["reason"], list(story["notes"])
                 if reason is None:
                     try:
-                        clip["keyframes"] = self._keyframes(story, refs, notes)
+                        clip["keyframes"] = self._keyframes(story, frames, notes)
                     except _NoKeyframe as error:
                         reason = str(error)
                 add(clip | {"drop_reason": reason})
@@ -103,37 +103,34 @@ class MovieNetStage:
         return columns
 
     def _keyframes(
-        self, story: dict[str, Any], refs: dict[int, list[str]] | None, notes: list[str]
+        self, story: dict[str, Any], frames: "_Frames | None", notes: list[str]
     ) -> list[dict[str, str]]:
         first, last = story["shot"]
-        if refs is None:
+        if frames is None:
             raise _NoKeyframe("no keyframe: the film has no tar and no folder of them")
-        shots = [s for s in refs if first <= s <= last]
-        outside = {(s, i) for s, i in story["outside"]}
-        found = {s: [r for r in refs[s] if parse_ref(r)[1:] not in outside] for s in shots}
-        found = {s: r for s, r in found.items() if r} or {s: refs[s] for s in shots}
+        found = {s: refs for s, refs in frames.by_shot.items() if first <= s <= last}
         if not found:
             raise _NoKeyframe(f"no keyframe: none of its shots {first} to {last} has one")
-        absent = last - first + 1 - len(shots)
+        absent = last - first + 1 - len(found)
         if absent:
-            missing = next(s for s in range(first, last + 1) if s not in refs)
+            missing = next(s for s in range(first, last + 1) if s not in found)
             notes.append(
                 f"absent frames: {absent} of {last - first + 1} shots have no keyframe, the first "
                 f"is shot {missing}"
             )
-        reader = KeyframeReader(self.root)
+        found = _inside(found, story["outside"])
         if self.near_duplicates:
-            found = self._without_near_duplicates(reader, found, notes)
+            found = self._without_near_duplicates(frames, found, notes)
         return [
-            {"ref": ref, "sha256": hashlib.sha256(reader.read(ref)).hexdigest()}
+            {"ref": ref, "sha256": hashlib.sha256(frames.source.read(ref)).hexdigest()}
             for ref in over_shots(found, self.frames_per_clip)
         ]
 
     def _without_near_duplicates(
-        self, reader: KeyframeReader, found: dict[int, list[str]], notes: list[str]
+        self, frames: "_Frames", found: dict[int, list[str]], notes: list[str]
     ) -> dict[int, list[str]]:
         looked_at = over_shots(found, OVERSAMPLED * self.frames_per_clip)
-        hashes = {ref: phash(reader.read(ref)) for ref in looked_at}
+        hashes = {ref: phash(frames.source.read(ref)) for ref in looked_at}
         pictures = [(ref, value) for ref, value in hashes.items() if value is not None]
         if not pictures:
             raise _NoKeyframe("no keyframe: none of its frames can be decoded")
@@ -146,6 +143,15 @@ class MovieNetStage:
         for i in kept:
             left.setdefault(parse_ref(pictures[i][0])[1], []).append(pictures[i][0])
         return left
+
+
+def _inside(found: dict[int, list[str]], outside: list[list[int]]) -> dict[int, list[str]]:
+    """Frames by shot without those that are outside of the story; all, if that leaves none."""
+    left = dict(found)
+    for shot, image in outside:
+        if shot in left:
+            left[shot] = [ref for ref in left[shot] if parse_ref(ref)[2] != image]
+    return {shot: refs for shot, refs in left.items() if refs} or found
 
 
 def over_shots(found: dict[int, list[str]], at_most: int) -> list[str]:
@@ -167,11 +173,16 @@ def _rows(batch: Columns) -> Iterable[dict[str, Any]]:
         yield dict(zip(batch, values, strict=True))
 
 
-def _by_shot(root: Path, film: dict[str, Any]) -> dict[int, list[str]] | None:
-    """A film's keyframes by shot; None where it has none or none is needed."""
+class _Frames(NamedTuple):
+    """A film's keyframes: where they lie, and which there are of each shot."""
+
+    source: FilmKeyframes
+    by_shot: dict[int, list[str]]
+
+
+def _frames_of(root: Path, film: dict[str, Any]) -> _Frames | None:
+    """A film's keyframes; None where it has none or none is needed."""
     if film["frames"] is None or all(story["reason"] for story in film["stories"]):
         return None
-    shots: dict[int, list[str]] = {}
-    for ref in KeyframeReader(root).refs(film["movie_id"]):
-        shots.setdefault(parse_ref(ref)[1], []).append(ref)
-    return shots
+    source = KeyframeReader(root).film(film["movie_id"])
+    return _Frames(source, source.by_shot(film["movie_id"]))

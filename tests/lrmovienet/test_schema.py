@@ -112,6 +112,13 @@ def test_an_empty_table_is_valid(name):
 
 # One good row of each table, and every rule of its columns broken once.
 ROW = {
+    "films": {
+        "movie_id": "tt1", "title": None, "genres": [], "source": "video", "file": None,
+        "stories": 0, "shots": None, "frames": 3, "fps": 25.0, "fps_points": None,
+        "fps_residual_s": 0.0, "fps_worst_s": None, "shots_include_end": True, "shots_by": None,
+        "frames_include_end": None, "frames_by": "x", "tick_s": 0.04, "ticks": [1, 1, 2],
+        "frames_sha256": None, "notes": [],
+    },
     "clips": {
         "clip_id": "tt1_0000", "movie_id": "tt1", "title": None, "genres": [],
         "description": "A scene.", "shot": [0, 0], "frame": [0, 9], "start_s": None, "end_s": 1.5,
@@ -151,6 +158,12 @@ ROW = {
 
 ID, LABEL, BLANK = ("a b", "a/b", "a\\b", ""), ("Dog", " dog", ""), ("", " \t")
 WRONG = {
+    "films": {
+        "movie_id": ID, "genres": (None,), "source": ("film", None), "stories": (-1,),
+        "shots": (-1,), "frames": (-1,), "fps": (-0.5, float("nan")), "fps_points": (-1,),
+        "fps_residual_s": (-0.1,), "fps_worst_s": (float("inf"),), "tick_s": (-1.0,),
+        "notes": (None,),
+    },
     "clips": {
         "clip_id": ID, "movie_id": ID, "genres": (None,), "description": BLANK,
         "shot": ([], [1], [0, 1, 2], [2, 1], [-1, 0], None), "frame": ([3, 2], [0]),

@@ -5,15 +5,9 @@ which may compile or fill caches, is not counted.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import math
-import os
-import platform
-import re
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from machine import ROOT, hardware, process, publish
 
 from eval.measures import measure
 from eval.ndcg import ndcg
@@ -31,8 +26,8 @@ from eval.significance import bootstrap
 
 KS = (1, 3, 5, 10, 20)
 LABELS = 20
-BEGIN, END = "<!-- bench: scoring -->", "<!-- /bench: scoring -->"
-SCRIPT = Path(__file__).resolve().parents[2] / "eval" / "score.py"
+TOOLS = ("pytrec-eval-terrier", "ranx", "numba")
+SCRIPT = ROOT / "eval" / "score.py"
 
 
 def median(work: Callable[[], object], repeats: int = 5) -> float:
@@ -197,26 +192,6 @@ def rows(clips: int, folder: Path) -> list[tuple[str, str, float, float | None]]
     return found
 
 
-def process(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak memory in KiB and output of a process.
-
-    A process between counts: a child begins with the peak of the one that it was made by.
-    """
-    code = f"""
-import resource, subprocess, sys, time
-start = time.perf_counter()
-done = subprocess.run({command!r}, check=True, capture_output=True, text=True)
-seconds = time.perf_counter() - start
-print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, done.stdout)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=SCRIPT.parents[1],
-    )  # fmt: skip
-    seconds, peak, out = done.stdout.split(" ", 2)
-    return float(seconds), float(peak), out
-
-
 def whole_program(folder: Path) -> list[str]:
     """Lines about the program as a process, its start included."""
     lines = []
@@ -257,25 +232,6 @@ print(time.perf_counter() - start)
     return lines
 
 
-def hardware() -> str:
-    """The machine, in words."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
-    processor = found.group(1) if found else platform.processor()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}"
-        for name in (
-            "numpy", "pyarrow", "torch", "scikit-learn", "pytrec-eval-terrier", "ranx", "numba"
-        )
-    )  # fmt: skip
-    return (
-        f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python "
-        f"{platform.python_version()}, {datetime.datetime.now(datetime.UTC).date()}; load at the "
-        f"end {os.getloadavg()[0]:.1f}; {versions}."
-    )
-
-
 def report(clips: int, folder: Path) -> str:
     """The section of docs/benchmarks.md."""
     found = rows(clips, folder)
@@ -283,7 +239,7 @@ def report(clips: int, folder: Path) -> str:
         f"{clips:,} generated clips × {LABELS} labels, k = 1, 3, 5, 10, 20. Medians of one run of "
         "`make bench`; a ratio is that tool's time over ours in the same sense.",
         "",
-        hardware(),
+        hardware("numpy", "pyarrow", "torch", "scikit-learn", *TOOLS),
         "",
         "| what | tool | seconds | times ours |",
         "|---|---|--:|--:|",
@@ -306,14 +262,7 @@ def main() -> None:
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text = report(given.clips, Path(folder))
-    print(text)
-    if given.write is not None:
-        old = given.write.read_text(encoding="utf-8")
-        before, _, rest = old.partition(BEGIN)
-        _, found, after = rest.partition(END)
-        if not found:
-            sys.exit(f"{given.write}: has no {BEGIN} … {END}")
-        given.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    publish(text, "scoring", given.write)
 
 
 if __name__ == "__main__":
