@@ -91,7 +91,7 @@ def _windows(path: Path, window_s: float) -> Iterator[tuple[float, float, str]]:
     spoken = [
         (event.start / 1000, event.end / 1000, said)
         for event in sorted(events, key=lambda e: (e.start, e.end))
-        if not event.is_comment
+        if not (event.is_comment or event.is_drawing)
         and 0 <= event.start < event.end
         and (said := " ".join(event.plaintext.split()))
     ]
@@ -222,19 +222,21 @@ def _seconds(values: dict[str, str], name: str) -> float | None:
 
 def film_facts(rows: Sequence[Row]) -> tuple[str | None, list[str], list[str]]:
     """Title and genres of a film, which one of its rows has to say; and what contradicts."""
-    title: str | None = None
-    genres: list[str] = []
-    problems: list[str] = []
-    for row in rows:
-        if row.title not in (None, title):
-            if title is not None:
-                problems.append(f"line {row.line}: title {row.title!r}, but {title!r} above.")
-            title = title or row.title
-        if row.genres and row.genres != genres:
-            if genres:
-                problems.append(f"line {row.line}: genres {row.genres}, but {genres} above.")
-            genres = genres or row.genres
-    return title, genres, problems
+    rows = sorted(rows, key=lambda row: row.line)
+    titled = [row for row in rows if row.title is not None]
+    sorted_in = [row for row in rows if row.genres]
+    problems = [
+        f"line {row.line}: title {row.title!r}, but {titled[0].title!r} on line {titled[0].line}."
+        for row in titled
+        if row.title != titled[0].title
+    ]
+    problems += [
+        f"line {row.line}: genres {'|'.join(row.genres)}, but {'|'.join(sorted_in[0].genres)} on "
+        f"line {sorted_in[0].line}."
+        for row in sorted_in
+        if row.genres != sorted_in[0].genres
+    ]
+    return titled[0].title if titled else None, sorted_in[0].genres if sorted_in else [], problems
 
 
 def _repeated(rows: list[Row]) -> list[str]:

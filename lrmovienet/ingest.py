@@ -28,6 +28,7 @@ from lrmovienet.runner import Columns
 from lrmovienet.runner.local import Job, Outcome, run_once, run_table
 from lrmovienet.video.decode import Clock, VideoInfo, check_video
 from lrmovienet.video.shots import DETECTORS, Detection, DetectorName
+from lrmovienet.video.shots import KEPT as KEPT_FRAMES
 from lrmovienet.video.stage import VideoStage
 from lrmovienet.video.tree import (
     FOLDER,
@@ -124,8 +125,10 @@ def _check_options(config: IngestConfig) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UserError(f"--{name} is {value}; it must be more than 0.")
-    if config.height < 10:
-        raise UserError(f"--height is {config.height}; give 10 pixels or more.")
+    if not 10 <= config.height <= 4320:
+        raise UserError(f"--height is {config.height}; give 10 to 4320 pixels.")
+    if config.min_shot > KEPT_FRAMES:
+        raise UserError(f"--min_shot is {config.min_shot}; give {KEPT_FRAMES} frames or fewer.")
     if not 0 <= config.near_duplicates <= BITS:
         raise UserError(f"--near_duplicates is {config.near_duplicates}; give 0 to {BITS} bits.")
     if not 0 <= config.min_consistency <= 1:

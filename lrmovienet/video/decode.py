@@ -7,6 +7,7 @@ AV1 and give neither time stamps nor damaged packets.
 """
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,16 +95,18 @@ class Film:
         import av
 
         packets = self.container.demux(self.stream)
-        while True:
+        ended = False
+        while not ended:
             try:
                 packet = next(packets)
+                ended = packet.dts is None and not packet.size  # what is left in the decoder
             except StopIteration:
                 return
             except (av.FFmpegError, ValueError):  # the rest of the file cannot be taken apart
                 self.broken += 1
-                return
+                packet, ended = None, True
             try:
-                decoded = packet.decode()
+                decoded = self.stream.codec_context.decode(None if ended else packet)
             except (av.FFmpegError, ValueError):
                 self.broken += 1
                 continue
@@ -112,20 +115,25 @@ class Film:
                 self.last_duration = frame.duration or 0
                 yield frame
 
-    def clock(self) -> tuple[Clock, bool]:
-        """The times of the frames decoded so far, and whether they are the film's own.
+    def clock(self) -> tuple[Clock, int]:
+        """The times of the frames decoded so far, and how many of them had no time of their own.
 
-        Where time stamps are missing or do not rise, each frame lasts as long as any other.
+        Stamps that are missing or do not rise are filled in from those around them; where most are,
+        each frame lasts as long as any other.
         """
-        stamps = self.stamps
-        whole = [s for s in stamps if s is not None]
-        steps = [b - a for a, b in itertools.pairwise(whole)]
-        if len(whole) < len(stamps) or any(step <= 0 for step in steps):
-            return Clock(1 / self.info.fps, [1] * len(stamps)), False
+        good = _rising(self.stamps)
+        bad = len(self.stamps) - len(good)
+        if len(good) < 2 and bad or bad > len(good):
+            return Clock(1 / self.info.fps, [1] * len(self.stamps)), bad
         tick_s = float(self.stream.time_base)
-        usual = sorted(steps)[len(steps) // 2] if steps else round(1 / self.info.fps / tick_s)
-        last = self.last_duration if 0 < self.last_duration <= 10 * max(usual, 1) else usual
-        return Clock(tick_s, [*steps, max(last, 1)]), True
+        stamps = [self.stamps[i] or 0 for i in good]
+        gaps = zip(itertools.pairwise(good), itertools.pairwise(stamps), strict=True)
+        each = sorted((b - a) // (j - i) for (i, j), (a, b) in gaps)
+        usual = each[len(each) // 2] if each else max(1, round(1 / self.info.fps / tick_s))
+        last = self.last_duration if 0 < self.last_duration <= 10 * usual else usual
+        filled = _filled(good, stamps, len(self.stamps), usual)
+        ticks = [b - a for a, b in itertools.pairwise([*filled, filled[-1] + last])]
+        return Clock(tick_s, ticks), bad
 
 
 @contextmanager
@@ -163,7 +171,10 @@ def open_film(path: Path) -> Iterator[Film]:
         if not streams:
             raise ItemError("has no moving pictures in it. Is it the right file?")
         stream = streams[0]
-        stream.thread_type = "AUTO"
+        if stream.codec_context is None:
+            raise ItemError(f"is in a codec for which FFmpeg has no decoder. {_FIX}")
+        # Not frame by frame in parallel: what a damaged film gives would hang on the machine's cores.
+        stream.thread_type = "SLICE"
         yield Film(container, stream, _info(container, stream))
 
 
@@ -199,18 +210,25 @@ def reduced(frame: Any, height: int, like: Picture | None = None) -> Picture:
     wide, tall = frame.width, frame.height
     high = wide if round(frame.rotation / 90) % 2 else tall
     halvings = 0
-    while high >> (halvings + 1) >= height:
+    while (high >> (halvings + 1)) // 2 * 2 >= height:
         halvings += 1
     shape = (_even(tall >> halvings) * 3 // 2, _even(wide >> halvings))
-    plain = frame.format.name in _PLAIN and not (wide | tall) % (2 << halvings)
-    if not plain or (like is not None and like.shape != shape):
-        # Ten bits, odd sizes, other layouts: rarer, and slower.
-        shape = shape if like is None else (like.shape[0], like.shape[1])
+    if halvings == 0:  # odd sizes get one more row and column, which `encode_jpeg` takes off again
+        shape = ((tall + 1) // 2 * 3, (wide + 1) // 2 * 2)
+    fits = not halvings or not (wide | tall) % (2 << halvings)
+    if like is not None and like.shape != shape:
+        shape, fits = (like.shape[0], like.shape[1]), False
+    if not fits:
         frame = frame.reformat(shape[1], shape[0] * 2 // 3, "yuv420p", interpolation="AREA")
         halvings = 0
+    elif frame.format.name not in _PLAIN:  # ten bits, other layouts
+        frame = frame.reformat(format="yuv420p")
     planes = [_plane(frame, i) for i in range(3)]
     for _ in range(halvings):
         planes = [_halved(cv2, plane) for plane in planes]
+    if planes[0].shape != (shape[0] * 2 // 3, shape[1]):
+        more = [(0, n % 2) for n in planes[0].shape]
+        planes[0] = np.pad(planes[0], more, mode="edge")
     return np.concatenate([plane.ravel() for plane in planes]).reshape(shape)
 
 
@@ -229,17 +247,17 @@ def encode_jpeg(picture: Picture, frame: "Look", height: int, quality: int) -> b
     yuv = av.VideoFrame.from_ndarray(picture, format="yuv420p")
     yuv.colorspace, yuv.color_range = frame.colorspace, frame.color_range
     bgr: npt.NDArray[Any] = yuv.reformat(format="bgr24").to_ndarray()
-    tall, wide = bgr.shape[:2]
+    wide, tall = frame.size
+    if max(wide - bgr.shape[1], tall - bgr.shape[0]) <= 0:
+        bgr = bgr[:tall, :wide]
+    bgr = np.rot90(bgr, frame.rotation // 90)
     size = (max(1, round(wide * frame.pixel_aspect)), tall)
-    if frame.rotation % 180:
-        size = size[::-1]
-        bgr = np.rot90(bgr, frame.rotation // 90)
-    elif frame.rotation:
-        bgr = np.rot90(bgr, 2)
+    size = size[::-1] if frame.rotation % 180 else size
     if size[1] > height:
         size = (max(1, round(size[0] * height / size[1])), height)
+    bgr = np.ascontiguousarray(bgr)
     if size != bgr.shape[1::-1]:
-        bgr = cv2.resize(np.ascontiguousarray(bgr), size, interpolation=cv2.INTER_AREA)
+        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return bytes(encoded)
 
@@ -247,6 +265,8 @@ def encode_jpeg(picture: Picture, frame: "Look", height: int, quality: int) -> b
 class Look(NamedTuple):
     """How a film's pictures are to be shown."""
 
+    size: tuple[int, int]
+    """Width and height as stored."""
     rotation: int
     """Degrees, counter-clockwise: 0, 90, 180 or 270."""
     pixel_aspect: float
@@ -260,7 +280,7 @@ class Look(NamedTuple):
         aspect = film.stream.sample_aspect_ratio
         usable = aspect is not None and 0.1 <= float(aspect) <= 10
         return cls(
-            round(frame.rotation / 90) % 4 * 90, float(aspect) if usable else 1.0,
+            (frame.width, frame.height), round(frame.rotation / 90) % 4 * 90, float(aspect) if usable else 1.0,
             int(frame.colorspace), int(frame.color_range),
         )  # fmt: skip
 
@@ -273,8 +293,45 @@ def _info(container: Any, stream: Any) -> VideoInfo:
     if not frames and stream.duration:
         frames = round(stream.duration * stream.time_base * rate)
     elif not frames and container.duration:
-        frames = round(container.duration / 1e6 * rate)
+        # Some containers count from 0, whenever the film begins.
+        microseconds = container.duration - max(0, container.start_time or 0)
+        frames = round(microseconds / 1e6 * rate)
     return VideoInfo(int(frames) if 0 < frames < 1e9 else 0, float(rate))
+
+
+def _rising(stamps: list[int | None]) -> list[int]:
+    """The positions of the longest rising run of stamps, left out those that are missing.
+
+    One stamp that jumps ahead must not make all that follow it look wrong, so it is the most that
+    can be kept, not the first that come.
+    """
+    ends: list[int] = []  # the least last stamp of a run of each length, and where it stands
+    at: list[int] = []
+    before: list[int] = []
+    for i, stamp in enumerate(stamps):
+        before.append(-1)
+        if stamp is None:
+            continue
+        length = bisect_left(ends, stamp)
+        before[i] = at[length - 1] if length else -1
+        ends[length:] = [stamp, *ends[length + 1 :]]
+        at[length:] = [i, *at[length + 1 :]]
+    run = []
+    i = at[-1] if at else -1
+    while i >= 0:
+        run.append(i)
+        i = before[i]
+    return run[::-1]
+
+
+def _filled(good: list[int], stamps: list[int], frames: int, usual: int) -> list[int]:
+    """A stamp for each frame: in between, in proportion; at either end, as long as usual each."""
+    inner = np.rint(np.interp(range(frames), good, stamps)).astype(np.int64)
+    for i in range(good[0]):
+        inner[i] = stamps[0] - (good[0] - i) * usual
+    for i in range(good[-1] + 1, frames):
+        inner[i] = stamps[-1] + (i - good[-1]) * usual
+    return [int(stamp) for stamp in inner]
 
 
 def _even(size: int) -> int:

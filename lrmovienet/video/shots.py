@@ -140,8 +140,8 @@ def cut_film(
             shots.append(shot)
         if not shots:
             raise ItemError("no frame of it can be decoded.")
-        clock, own = film.clock()
-        return Cut(clock, shots, keyframes, _notes(film, clock, own))
+        clock, untimed = film.clock()
+        return Cut(clock, shots, keyframes, _notes(film, clock, untimed))
 
 
 def _shots(
@@ -229,7 +229,7 @@ def _to_detect(picture: Picture) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_YUV2BGR_I420), np.uint8)
 
 
-def _notes(film: Film, clock: Clock, own_times: bool) -> list[str]:
+def _notes(film: Film, clock: Clock, untimed: int) -> list[str]:
     """What is wrong with a film that was decoded to its end."""
     notes = []
     info = film.info
@@ -244,6 +244,9 @@ def _notes(film: Film, clock: Clock, own_times: bool) -> list[str]:
         )
     if film.broken:
         notes.append(f"damaged: {film.broken} pieces of it could not be decoded")
-    if not own_times:
-        notes.append("no time stamps: times are taken from the frame rate")
+    if untimed:
+        notes.append(
+            f"no times: {untimed} of {clock.frames} frames have no time stamp that can be used; "
+            "theirs are filled in"
+        )
     return notes
