@@ -41,8 +41,18 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with a fixed layout, so that equal values are equal bytes."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON with a fixed layout."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+
+
+def write_if_changed(path: Path, data: bytes) -> None:
+    """Write a whole file, atomically, unless that is what it holds already."""
+    if not path.exists() or path.read_bytes() != data:
+        write_bytes(path, data)
 
 
 def sha256_file(path: Path) -> str:

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.movienet.inventory import FilmInventory, Inventory, take_inventory
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(VerbConfig):
     """Options of `lrmovienet doctor`. It changes nothing and reads no frame."""
 
     root: Path | None = None
@@ -37,7 +38,7 @@ def run(config: DoctorConfig) -> None:
     console = Console()
     _print_parts(console, inventory)
     _print_films(console, inventory, config.rows)
-    _print_totals(console, inventory)
+    _print_totals(console, inventory, config.workspace)
 
 
 def _print_parts(console: Console, inventory: Inventory) -> None:
@@ -71,7 +72,7 @@ def _print_films(console: Console, inventory: Inventory, rows: int) -> None:
         console.print(f"… and {len(films) - len(shown)} more films (--rows 0 lists all)")
 
 
-def _print_totals(console: Console, inventory: Inventory) -> None:
+def _print_totals(console: Console, inventory: Inventory, workspace: Path) -> None:
     def lines(title: str, texts: list[str]) -> None:
         if texts:
             console.print(f"\n[bold]{title}[/bold]")
@@ -99,7 +100,7 @@ def _print_totals(console: Console, inventory: Inventory) -> None:
             "what can be built",
             [
                 f"{totals['clips with frames']:,} clips of {totals['films with clips']:,} films:",
-                f"lrmovienet ingest --workspace WORKSPACE --movienet {inventory.root}",
+                f"lrmovienet ingest --workspace {workspace} --movienet {inventory.root}",
             ],
         )
     else:

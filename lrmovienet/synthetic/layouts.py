@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lrmovienet.errors import UserError
-from lrmovienet.files import atomic_open, write_bytes, write_json
+from lrmovienet.files import atomic_open, json_bytes, write_bytes, write_if_changed
 from lrmovienet.progress import progress
 from lrmovienet.synthetic import Layout
 from lrmovienet.synthetic.calibration import CALIBRATION
@@ -51,14 +51,14 @@ def write_movienet(
     if layout != "tars" and before is not None and before["whole"]:
         films = len(json.loads((root / SPLIT).read_bytes())["full"])
         return TreeOutcome(films, films)
-    write_json(marker, {**asked, "whole": False})
+    write_if_changed(marker, json_bytes({**asked, "whole": layout == "tars"}))
     source = root if layout == "tars" else root / _HIDDEN
     outcome = write_tree(source, size, seed, frames, processes, CALIBRATION)
     _write_lists(source, root)
     if layout != "tars":
         _repack(source, root, layout)
         shutil.rmtree(source)
-    write_json(marker, {**asked, "whole": True})
+    write_if_changed(marker, json_bytes({**asked, "whole": True}))
     return outcome
 
 
@@ -77,8 +77,8 @@ def _write_lists(source: Path, root: Path) -> None:
         for name, of in split.items()
         if name != "full"
     }
-    write_json(root / SPLIT, split)
-    write_json(root / SHOT_COUNTS, shots)
+    write_if_changed(root / SPLIT, json_bytes(split))
+    write_if_changed(root / SHOT_COUNTS, json_bytes(shots))
 
 
 def _repack(source: Path, root: Path, layout: Layout) -> None:

@@ -123,7 +123,7 @@ class Film:
         """
         good = _rising(self.stamps)
         bad = len(self.stamps) - len(good)
-        if len(good) < 2 and bad or bad > len(good):
+        if (len(good) < 2 and bad) or bad > len(good):
             return Clock(1 / self.info.fps, [1] * len(self.stamps)), bad
         tick_s = float(self.stream.time_base)
         stamps = [self.stamps[i] or 0 for i in good]
@@ -173,7 +173,7 @@ def open_film(path: Path) -> Iterator[Film]:
         stream = streams[0]
         if stream.codec_context is None:
             raise ItemError(f"is in a codec for which FFmpeg has no decoder. {_FIX}")
-        # Not frame by frame in parallel: what a damaged film gives would hang on the machine's cores.
+        # Not several frames at once: what a damaged film gives would hang on the number of cores.
         stream.thread_type = "SLICE"
         yield Film(container, stream, _info(container, stream))
 
@@ -280,9 +280,12 @@ class Look(NamedTuple):
         aspect = film.stream.sample_aspect_ratio
         usable = aspect is not None and 0.1 <= float(aspect) <= 10
         return cls(
-            (frame.width, frame.height), round(frame.rotation / 90) % 4 * 90, float(aspect) if usable else 1.0,
-            int(frame.colorspace), int(frame.color_range),
-        )  # fmt: skip
+            size=(frame.width, frame.height),
+            rotation=round(frame.rotation / 90) % 4 * 90,
+            pixel_aspect=float(aspect) if usable else 1.0,
+            colorspace=int(frame.colorspace),
+            color_range=int(frame.color_range),
+        )
 
 
 def _info(container: Any, stream: Any) -> VideoInfo:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrmovienet.files import write_bytes
+from lrmovienet.files import write_if_changed
 from lrmovienet.movienet.layout import PART_FILES
 from lrmovienet.video.decode import Clock
 from lrmovienet.video.stage import VideoStage
@@ -55,8 +55,7 @@ def write_film(root: Path, movie_id: str, annotation: Any, title: str | None, ge
     for part, value in ((PART_FILES["annotation"], annotation), (PART_FILES["meta"], meta)):
         path = root / part.format(movie_id)
         data = (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-        if not path.exists() or path.read_bytes() != data:
-            write_bytes(path, data)
+        write_if_changed(path, data)
 
 
 def remove_other_films(root: Path, movie_ids: Iterable[str]) -> None:
