@@ -9,7 +9,7 @@ import pytest
 from ingesting import HEADER, finished, ingest
 
 from lrmovienet.cli import main
-from lrmovienet.ingest import movie_id_of
+from lrmovienet.video.given import movie_id_of
 from lrmovienet.keyframes import KeyframeReader, frames_root
 from lrmovienet.workspace import Workspace
 
