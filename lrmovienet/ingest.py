@@ -15,7 +15,7 @@ from lrmovienet.descriptions import Row, film_facts
 from lrmovienet.errors import UserError
 from lrmovienet.files import HashCache, sha256_file
 from lrmovienet.movienet.clips import MovieNetStage, shards_of
-from lrmovienet.movienet.films import Film, film_rows, read_films
+from lrmovienet.movienet.films import Film, concluded, film_rows, read_films
 from lrmovienet.movienet.genres import genres_from
 from lrmovienet.movienet.layout import Tree
 from lrmovienet.movienet.stories import Wanted
@@ -155,6 +155,9 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
         inputs=inputs, config=_kept_in_manifest(config),
     )  # fmt: skip
     _say(outcome)
+    if not outcome.up_to_date:
+        for line in concluded(films):
+            Console().print(Text(f"  {line}"), soft_wrap=True)
     shards = shards_of(films, root, _wanted(config))
     made_with: dict[str, object] = {"source": "movienet"}
     made_with["frames_root"] = _relative(root, config.workspace)

@@ -1,6 +1,7 @@
 """The films of a MovieNet tree that have stories, and what their small files say."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from lrmovienet.movienet.annotation import (
     parse_shots,
 )
 from lrmovienet.movienet.layout import PART_FILES, PartName, Tree
-from lrmovienet.movienet.ranges import Votes
+from lrmovienet.movienet.ranges import FrameRate, Votes
 from lrmovienet.progress import progress
 from lrmovienet.runner import Columns
 from lrmovienet.schema import FILMS
@@ -135,6 +136,30 @@ def film_rows(films: list[Film]) -> Columns:
         for name, values in columns.items():
             values.append(row.get(name))
     return columns
+
+
+def concluded(films: list[Film]) -> list[str]:
+    """In a line each: what was concluded of the films' ranges and frame rates."""
+    ranges = list(decide_ranges(films).values())
+    yes = sum(r.shots_include_end for r in ranges)
+    told = sum(r.shots_by.endswith("neighbours") for r in ranges)
+    lines = [
+        f"ranges of shots include their end in {yes} films, not in {len(ranges) - yes}; {told} of "
+        f"{len(ranges)} films tell"
+    ]
+    rates = [f.annotation.rate for f in films if f.annotation and f.annotation.rate]
+    if rates:
+        counted = Counter(f"{rate.fps:.3f}" for rate in rates).most_common(4)
+        which = ", ".join(f"{fps} ({number} films)" for fps, number in counted)
+        lines.append(
+            f"frames a second: {which}; times miss them by {_median(rates):.3f} s (median film), "
+            f"at worst by {max(rate.worst_s for rate in rates):.3f} s"
+        )
+    return lines
+
+
+def _median(rates: list[FrameRate]) -> float:
+    return sorted(rate.residual_s for rate in rates)[len(rates) // 2]
 
 
 def read_film(
