@@ -4,13 +4,12 @@ Archives come from elsewhere. Only regular members are looked at, nothing is eve
 name that an archive gives, and nothing is inflated beyond the size that it says it has.
 """
 
-import lzma
 import os
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import RawIOBase
 from pathlib import Path
 from typing import IO
@@ -21,8 +20,16 @@ MAX_INFLATION = 20
 """JPEGs hardly shrink; a tar of them that grows more than this is made to fill a disk."""
 _BLOCK = tarfile.BLOCKSIZE
 _ZEROS = bytes(_BLOCK)
+MAX_HEADER = 1 << 20
+"""A long name or a set of attributes; nobody has one of a megabyte."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-_DAMAGE = (zipfile.BadZipFile, EOFError, ValueError, zlib.error, lzma.LZMAError, struct.error)
+_PIECE = 1 << 16
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The two that say, piece by piece, how far they grow."""
+_DAMAGE = (
+    zipfile.BadZipFile, EOFError, ValueError, OverflowError, RuntimeError, OSError, zlib.error,
+    struct.error,
+)  # fmt: skip
 
 Index = dict[str, tuple[int, int]]
 """An archive's members: name -> (offset in bytes, size in bytes)."""
@@ -37,7 +44,7 @@ class Stretch(RawIOBase):
     def pread(self, size: int, offset: int) -> bytes:
         """`size` bytes from `offset`, fewer at the end. Does not move the reading position."""
         left = min(size, self.size - offset)
-        return os.pread(self.fd, left, self.start + offset) if left > 0 else b""
+        return os.pread(self.fd, left, self.start + offset) if left > 0 <= offset else b""
 
     def readable(self) -> bool:
         """It is."""
@@ -49,16 +56,21 @@ class Stretch(RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move the reading position; see `io.IOBase.seek`."""
-        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
-        return self.at
+        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
+        if at < 0:
+            raise ValueError(f"position {at} is before the beginning")
+        self.at = at
+        return at
 
     def tell(self) -> int:
         """The reading position."""
         return self.at
 
     def read(self, size: int = -1) -> bytes:
-        """Read on from the reading position."""
-        data = self.pread(self.size if size < 0 else size, self.at)
+        """Read on from the reading position, no more than an honest header has."""
+        if not 0 <= size <= MAX_HEADER:
+            raise ValueError(f"a header of {size} bytes")
+        data = self.pread(size, self.at)
         self.at += len(data)
         return data
 
@@ -94,7 +106,7 @@ def _plain_index(tar: Stretch, wanted: Callable[[str], object]) -> Index | None:
         try:
             size = int(header[124:136].rstrip(b" \0"), 8)
             checksum = int(header[148:156].rstrip(b" \0"), 8)
-            name = header[: header.index(b"\0")].decode("ascii")
+            name = header[:100].split(b"\0", 1)[0].decode("ascii")
         except ValueError:
             return None
         # The checksum counts its own field as eight spaces. The lower half of Adler-32 is the sum
@@ -103,9 +115,12 @@ def _plain_index(tar: Stretch, wanted: Callable[[str], object]) -> Index | None:
         if size < 0 or zlib.adler32(header) & 0xFFFF != expected % 65521:
             return None
         name = name.removeprefix("./")
-        if header[156] != ord("5") and wanted(name):
-            index[name] = (at + _BLOCK, size)
-        at += _BLOCK + -(-size // _BLOCK) * _BLOCK
+        at += _BLOCK
+        if header[156] == ord("5"):  # a folder's size is not that of anything that follows
+            continue
+        if wanted(name):
+            index[name] = (at, size)
+        at += -(-size // _BLOCK) * _BLOCK
 
 
 def _any_index(tar: Stretch, wanted: Callable[[str], object]) -> Index:
@@ -116,11 +131,14 @@ def _any_index(tar: Stretch, wanted: Callable[[str], object]) -> Index:
         tar.seek(0)
         with tarfile.open(fileobj=tar, mode="r:") as members:
             for member in members:
+                end = member.offset_data + member.size
+                if member.size < 0 or (end > tar.size and not member.issparse()):
+                    raise ValueError(f"{member.name[:80]!r} has {member.size} bytes")
                 name = member.name.removeprefix("./")
                 if member.isreg() and not member.issparse() and wanted(name):
                     index[name] = (member.offset_data, member.size)
-            end = members.offset
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+            end = members.offset  # where it stopped reading
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
         raise ItemError(f"not a readable tar ({error}). Copy the file again.") from None
     if tar.pread(_BLOCK, end) != _ZEROS:
         # Python's tarfile takes garbage between members for the end; a film would lose its tail.
@@ -152,11 +170,7 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> 
     Raises:
         ItemError: it is larger than `limit`, encrypted or damaged.
     """
-    with _open_member(archive, info, limit) as file:
-        try:
-            return file.read()  # no more than file_size, which is checked
-        except _DAMAGE as error:
-            raise _damaged(archive, info, error) from None
+    return b"".join(_pieces(archive, info, limit))
 
 
 def inflate(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes], limit: int) -> None:
@@ -166,12 +180,8 @@ def inflate(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes], li
             f"{_called(archive, info)}: would grow from {info.compress_size} to {info.file_size} "
             "bytes; such a file is made to do harm and is not opened."
         )
-    with _open_member(archive, info, limit) as member:
-        try:
-            while piece := member.read(1 << 20):
-                file.write(piece)
-        except _DAMAGE as error:
-            raise _damaged(archive, info, error) from None
+    for piece in _pieces(archive, info, limit):
+        file.write(piece)
 
 
 def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int | None:
@@ -183,22 +193,32 @@ def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int | None:
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         return None
     assert archive.fp is not None
-    header = os.pread(archive.fp.fileno(), _LOCAL_HEADER.size, info.header_offset)
+    try:
+        header = os.pread(archive.fp.fileno(), _LOCAL_HEADER.size, info.header_offset)
+    except (OSError, OverflowError) as error:
+        raise _damaged(archive, info, error) from None
     if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\3\4":
         raise _damaged(archive, info, "its directory is wrong")
     _, name, extra = _LOCAL_HEADER.unpack(header)
     return info.header_offset + _LOCAL_HEADER.size + int(name) + int(extra)
 
 
-def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> IO[bytes]:
+def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
+    """A member's bytes, a piece at a time: no more than it says it has, which is checked first."""
     where = _called(archive, info)
     if info.file_size > limit:
         raise ItemError(f"{where}: {info.file_size} bytes; at most {limit} are read.")
     if info.flag_bits & 1:
         raise ItemError(f"{where}: is encrypted. Unpack the zip with its password first.")
+    if info.compress_type not in _METHODS:
+        raise ItemError(
+            f"{where}: is compressed by method {info.compress_type}, which is not read. Unpack it."
+        )
     try:
-        return archive.open(info)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+        with archive.open(info) as member:
+            while piece := member.read(_PIECE):
+                yield piece
+    except _DAMAGE as error:
         raise _damaged(archive, info, error) from None
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lrmovienet.config import StageConfig
 from lrmovienet.descriptions import Row, film_facts
-from lrmovienet.errors import UserError
+from lrmovienet.errors import UserError, shorten
 from lrmovienet.files import HashCache, sha256_file
 from lrmovienet.movienet.clips import MovieNetStage, shards_of
 from lrmovienet.movienet.films import Film, concluded, film_rows, read_films
@@ -149,7 +149,7 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
     if config.genres is not None:
         inputs[config.genres.name] = sha256_file(config.genres)
     workspace = Workspace(config.workspace)
-    _stop_on_damage(films, config)
+    _stop_on_damage(tree, films, config)
     outcome = run_once(
         workspace, "films", lambda: film_rows(films), version="films-1",
         inputs=inputs, config=_kept_in_manifest(config),
@@ -170,14 +170,14 @@ def _chosen(config: IngestConfig, tree: Tree) -> set[str] | None:
     if config.films:
         named: list[str] = []
         for given in config.films:
-            path = Path(given)
-            named += path.read_text().split() if path.is_file() else [given]
+            named += _listed(Path(given)) if _is_file(given) else [given]
         there = set(tree.films("annotation")) if tree.parts["annotation"] else set(named)
         absent = sorted(set(named) - there)
         if absent:
             more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            names = ", ".join(shorten(name)[1:-1] for name in absent[:5])
             raise UserError(
-                f"--films: {', '.join(absent[:5])}{more}: no annotation of "
+                f"--films: {names}{more}: no annotation of "
                 f"{'it' if len(absent) == 1 else 'them'} below {tree.root}, and no such file."
             )
         chosen = set(named)
@@ -186,7 +186,8 @@ def _chosen(config: IngestConfig, tree: Tree) -> set[str] | None:
         if config.split not in splits:
             known = ", ".join(sorted(splits)) or "none: no movie1K.split.v1.json was found"
             raise UserError(f"--split {config.split}: no such split; there is {known}.")
-        chosen = set(splits[config.split]) & (chosen or set(splits[config.split]))
+        of_split = set(splits[config.split])
+        chosen = of_split if chosen is None else chosen & of_split
     return chosen
 
 
@@ -273,17 +274,33 @@ def _wanted(config: IngestConfig) -> Wanted:
     return Wanted(config.min_words, config.min_consistency)
 
 
-def _stop_on_damage(films: list[Film], config: IngestConfig) -> None:
-    """Say of damaged annotations before any frame is read."""
+def _listed(path: Path) -> list[str]:
+    """The ids in a file, one a line."""
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError:
+        raise UserError(f"--films {path}: not UTF-8 text. Save the list in UTF-8.") from None
+
+
+def _is_file(given: str) -> bool:
+    return len(given) < 4096 and os.path.isfile(given)  # noqa: PTH113 - false for whatever it is
+
+
+def _stop_on_damage(tree: Tree, films: list[Film], config: IngestConfig) -> None:
+    """Say of damaged files before any frame is read."""
     damaged = [film.damage for film in films if film.damage is not None]
-    if damaged and not config.skip_failed:
-        more = f"\n  … and {len(damaged) - 10} more" if len(damaged) > 10 else ""
-        raise UserError(
-            f"{len(damaged)} of {len(films)} films have files that cannot be read; nothing was "
-            "done. Put them right, or leave the films out with --skip_failed.\n  "
-            + "\n  ".join(damaged[:10])
-            + more
-        )
+    if not (damaged or tree.problems):
+        return
+    problems = [*tree.problems, *damaged]
+    more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
+    listed = "\n  ".join(problems[:10]) + more
+    if config.skip_failed:
+        Console(stderr=True).print(Text(f"left out:\n  {listed}"), soft_wrap=True)
+        return
+    raise UserError(
+        f"{tree.root}: some files cannot be read; nothing was done. Put them right, or go on "
+        f"without them by --skip_failed.\n  {listed}"
+    )
 
 
 def _annotate(root: Path, film: dict[str, Any], rows: list[Row]) -> None:

@@ -225,9 +225,7 @@ class _Folder(FilmKeyframes):
         return self.path.is_dir()
 
     def stamp(self) -> Any:
-        with os.scandir(self.path) as entries:
-            files = [(e.name, e.stat()) for e in entries]
-        return ["folder", sorted([name, s.st_size, s.st_mtime_ns] for name, s in files)]
+        return ["folder", sorted(_stamp(path) for path in self.path.iterdir())]
 
     def names(self) -> Iterable[str]:
         return [f"{self.path.name}/{path.name}" for path in self.path.iterdir()]
@@ -317,11 +315,18 @@ class _Zip:
 
     def __init__(self, path: Path) -> None:
         self.archive = open_zip(path)
-        self.films = {
-            Path(info.filename).stem: info
-            for info in self.archive.infolist()
-            if info.filename.endswith(".tar") and is_safe(info.filename)
-        }
+        self.films: dict[str, list[zipfile.ZipInfo]] = {}
+        for info in self.archive.infolist():
+            if info.filename.endswith(".tar") and is_safe(info.filename):
+                self.films.setdefault(Path(info.filename).stem, []).append(info)
+
+    def film(self, movie_id: str) -> zipfile.ZipInfo | None:
+        """The film's tar, if there is one. Raises ItemError where there are several."""
+        members = self.films.get(movie_id, [])
+        if len(members) > 1:
+            names = " and ".join(repr(m.filename) for m in members[:2])
+            raise ItemError(f"{self.archive.filename}: has {names}; take one of them out.")
+        return members[0] if members else None
 
     def __del__(self) -> None:
         if hasattr(self, "archive"):
@@ -333,8 +338,8 @@ _OPEN: OrderedDict[tuple[Path, str], FilmKeyframes] = OrderedDict()
 
 def _find(root: Path, movie_id: str) -> FilmKeyframes | None:
     for place in keyframe_places(root):
-        if place.suffix == ".zip":
-            member = _zip(place).films.get(movie_id)
+        if _is_zip(place):
+            member = _zip(place).film(movie_id)
             if member is not None:
                 return _Tar(place, member)
         elif (tar := place / f"{movie_id}.tar").is_file():
@@ -346,13 +351,24 @@ def _find(root: Path, movie_id: str) -> FilmKeyframes | None:
 
 def films_in(place: Path) -> set[str]:
     """The ids of all films whose keyframes a folder or zip holds. Raises ItemError: damaged zip."""
-    if place.suffix == ".zip":
+    if _is_zip(place):
         return set(_zip(place).films)
     return {
         p.name if is_folder else p.stem
         for p, is_folder in _entries(place)
         if is_folder or p.suffix == ".tar"
     }
+
+
+def _is_zip(place: Path) -> bool:
+    return place.suffix.lower() == ".zip"
+
+
+def _stamp(path: Path) -> list[Any]:
+    try:
+        return [path.name, *_size_and_time(path)]
+    except OSError as error:  # a link to nowhere; reading it will say so
+        return [path.name, error.errno, 0]
 
 
 def _zip(path: Path) -> _Zip:

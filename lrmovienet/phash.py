@@ -1,11 +1,14 @@
 """Perceptual hash: pictures that look alike have hashes that differ in few bits."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 
 SIZE = 32
 BITS = 64
+MAX_PIXELS = 50_000_000
+"""A few bytes can claim to be a picture of billions."""
 
 
 def phash(jpeg: bytes) -> int | None:
@@ -19,8 +22,16 @@ def phash(jpeg: bytes) -> int | None:
         None where the bytes are no picture that can be decoded.
     """
     import cv2
+    from PIL import Image, UnidentifiedImageError
 
-    if not jpeg:
+    try:
+        with Image.open(
+            io.BytesIO(jpeg), formats=("JPEG", "PNG")
+        ) as picture:  # reads the header only
+            wide, tall = picture.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError):
+        return None
+    if wide * tall > MAX_PIXELS:
         return None
     # A quarter of each side is decoded: that leaves more than 32 pixels, at a fraction of the time.
     grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)

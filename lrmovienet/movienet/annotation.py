@@ -74,7 +74,7 @@ def parse_annotation(movie_id: str, data: bytes) -> Annotation:
         stories=[{k: s.get(k) for k in USED} if isinstance(s, dict) else None for s in stories],
         shot_votes=vote(_ranges(scenes, "shot", MAX_SHOT)),
         frame_votes=vote(_ranges(scenes, "frame", MAX_FRAME)),
-        rate=fit_fps([point for story in objects for point in _points(story)]),
+        rate=_rate(objects),
         unknown=sorted(clean(name) for name in unknown),
     )
 
@@ -154,8 +154,12 @@ def _ranges(parts: list[dict[str, Any]], name: str, limit: int) -> list[Range]:
     return [r for part in parts if (r := as_range(part.get(name), limit)) is not None]
 
 
-def _points(story: dict[str, Any]) -> list[Point]:
-    frames, times = as_range(story.get("frame"), MAX_FRAME), as_seconds(story.get("duration"))
-    if frames is None or times is None:
-        return []
-    return list(zip(frames, times, strict=True))
+def _rate(stories: list[dict[str, Any]]) -> FrameRate | None:
+    starts: list[Point] = []
+    ends: list[Point] = []
+    for story in stories:
+        frames, times = as_range(story.get("frame"), MAX_FRAME), as_seconds(story.get("duration"))
+        if frames is not None and times is not None:
+            starts.append((frames[0], times[0]))
+            ends.append((frames[1], times[1]))
+    return fit_fps(starts, ends)

@@ -1,6 +1,7 @@
 """The stories of a MovieNet tree -> clips, read film by film."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,9 @@ def shards_of(
                 film.annotation.rate, film.shots or [],
             )  # fmt: skip
             stories = film.annotation.stories
-            ids = [s.get("id") if isinstance(s, dict) else None for s in stories]
+            ids = Counter(
+                s["id"] for s in stories if isinstance(s, dict) and isinstance(s.get("id"), str)
+            )
             row["stories"] = [
                 read_story(i, story, ids, facts, wanted) for i, story in enumerate(stories)
             ]

@@ -10,6 +10,7 @@ from lrmovienet.errors import ItemError, UserError
 from lrmovienet.movienet.annotation import (
     Annotation,
     Shot,
+    clean,
     parse_annotation,
     parse_meta,
     parse_shots,
@@ -169,19 +170,20 @@ def read_film(
 
     A film whose files are damaged is one too; its `damage` says why.
     """
-    film = Film(movie_id)
+    film = Film(clean(movie_id))
     read: dict[str, str] = {}
 
     def file(part: PartName) -> bytes | None:
         data = tree.read(part, movie_id)
         if data is not None:
-            read[PART_FILES[part].format(movie_id)] = hashlib.sha256(data).hexdigest()
+            read[PART_FILES[part].format(film.movie_id)] = hashlib.sha256(data).hexdigest()
         return data
 
     doing = "annotation"
     try:
         data = file("annotation")
-        assert data is not None
+        if data is None:
+            raise ItemError("is listed, but is no file that can be read.")
         film.annotation = parse_annotation(movie_id, data)
         if not film.annotation.stories:
             return None, {}
@@ -195,7 +197,7 @@ def read_film(
             film.title, film.genres = parse_meta(meta)
     except ItemError as error:
         film.annotation = None
-        film.damage = f"{doing}/{movie_id}.json: {error}"
+        film.damage = f"{doing}/{film.movie_id}.json: {error}"
         return film, read
     try:
         if (data := file("shots")) is not None:

@@ -5,6 +5,7 @@ Every reason begins with what it is a case of, before a colon, so that reasons c
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,14 +46,14 @@ class _Reason(Exception):
 
 
 def read_story(
-    number: int, story: Any, ids: list[Any], film: FilmFacts, wanted: Wanted
+    number: int, story: Any, ids: Counter[str], film: FilmFacts, wanted: Wanted
 ) -> dict[str, Any]:
     """A story as plain values, from which the stage makes a clip.
 
     Args:
         number: the story's place in its film, which names it where it has no id.
         story: as it stands in the annotation.
-        ids: the ids of all stories of the film.
+        ids: how often each id occurs among the film's stories.
         film: what is known of it.
         wanted: what a story must have to be taken.
 
@@ -79,12 +80,12 @@ def read_story(
     return row
 
 
-def _clip_id(value: Any, ids: list[Any], movie_id: str) -> str:
+def _clip_id(value: Any, ids: Counter[str], movie_id: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(
         rf"{re.escape(movie_id)}_\d{{1,12}}", value, re.ASCII if movie_id.isascii() else 0
     ):
         raise _Reason(f"wrong id: the story's id is {shorten(value)}, expected {movie_id}_0000")
-    if ids.count(value) > 1:
+    if ids[value] > 1:
         raise _Reason(f"duplicate id: the film has several stories with the id {value}")
     return value
 
@@ -104,7 +105,7 @@ def _check_consistency(value: Any, least: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Reason(f"low consistency: it is {shorten(value)}, wanted is {least} or more")
     if not value >= least:  # nan is not
-        raise _Reason(f"low consistency: {value}, wanted is {least} or more")
+        raise _Reason(f"low consistency: {shorten(value)}, wanted is {least} or more")
 
 
 def _fill_ranges(row: dict[str, Any], story: dict[str, Any], film: FilmFacts) -> None:
@@ -122,7 +123,7 @@ def _fill_ranges(row: dict[str, Any], story: dict[str, Any], film: FilmFacts) ->
         frame = film.shots[shot[0]].first, film.shots[shot[1]].last
         row["notes"].append("frames from shots: the story names none that can be used")
     if frame is None and film.rate is not None and times is not None:
-        frame = film.rate.frame(times[0]), film.rate.frame(times[1])
+        frame = film.rate.frames(times)
         row["notes"].append("frames from times: the story names none that can be used")
     if frame is None:
         raise _Reason(f"wrong frames: {shorten(story.get('frame'))}, expected [first, last]")
@@ -153,7 +154,7 @@ def _fill_times(row: dict[str, Any], value: Any, rate: FrameRate | None) -> None
             row["notes"].append("no times: the story has none, and no frame rate could be fitted")
             return
         row["notes"].append("times from frames: the story has none that can be used")
-        times = rate.seconds(row["frame"][0]), rate.seconds(row["frame"][1])
+        times = rate.seconds((row["frame"][0], row["frame"][1]))
     row["start_s"], row["end_s"] = times
 
 

@@ -64,7 +64,7 @@ def remove_other_films(root: Path, movie_ids: Iterable[str]) -> None:
     for path in root.glob("*/*"):
         ours = path.suffix == _OURS.get(path.parent.name, ".tar" if _is_pictures(path) else None)
         if ours and path.stem not in kept:
-            path.unlink()
+            _take_out(path)
 
 
 def publish_frames(stage: VideoStage, film: dict[str, Any], sha256: str, root: Path) -> None:
@@ -85,11 +85,18 @@ def publish_frames(stage: VideoStage, film: dict[str, Any], sha256: str, root: P
             source.replace(target)
     for other in root.glob("*P/*.tar"):
         if other.stem == movie_id and _is_pictures(other) and other.parent.name != pictures:
-            other.unlink()  # of a run with another --height
+            _take_out(other)  # of a run with another --height
     shutil.rmtree(waiting[0].parent, ignore_errors=True)
 
 
 _OURS = {Path(name).parent.name: Path(name).suffix for name in PART_FILES.values()}
+
+
+def _take_out(path: Path) -> None:
+    """Delete a file, and its folder with the last one."""
+    path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
 
 
 def _is_pictures(path: Path) -> bool:

@@ -9,8 +9,8 @@ import pytest
 from ingesting import HEADER, finished, ingest
 
 from lrmovienet.cli import main
-from lrmovienet.video.given import movie_id_of
 from lrmovienet.keyframes import KeyframeReader, frames_root
+from lrmovienet.video.given import movie_id_of
 from lrmovienet.workspace import Workspace
 
 DEMO = Path(__file__).parents[3] / "demo"
