@@ -57,7 +57,7 @@ def parse_annotation(movie_id: str, data: bytes) -> Annotation:
     """
     if not is_film_id(movie_id):
         raise ItemError("the file's name is no film id such as tt1210166.")
-    value = _object(data)
+    value = json_object(data)
     if value.get("imdb_id") not in (None, movie_id):
         raise ItemError(f"says that it is of film {shorten(value['imdb_id'])}.")
     stories = value.get("story")
@@ -85,7 +85,7 @@ def parse_meta(data: bytes) -> tuple[str | None, list[str]]:
     Raises:
         ItemError: it is no JSON object, or one of the two is of the wrong type.
     """
-    value = _object(data)
+    value = json_object(data)
     title, genres = value.get("title"), value.get("genres")
     if not isinstance(title, str | None):
         raise ItemError(f"'title' is {shorten(title)}, expected text.")
@@ -140,7 +140,8 @@ def as_seconds(value: Any) -> tuple[float, float] | None:
     return None
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object, as MovieNet's files all are. Raises ItemError."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,6 @@ Where a film is in two places, folders come before zips.
 """
 
 import functools
-import json
 import os
 import re
 import zipfile
@@ -24,6 +23,7 @@ from typing import Any, Literal
 from lrmovienet.archives import is_safe, open_zip, read_member
 from lrmovienet.errors import ItemError, UserError, shorten
 from lrmovienet.keyframes import keyframe_places
+from lrmovienet.movienet.annotation import json_object
 
 PartName = Literal["annotation", "meta", "shots"]
 MAX_FILE_BYTES = 64_000_000
@@ -256,9 +256,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ItemError(f"{path}: larger than {MAX_FILE_BYTES} bytes; no file of MovieNet.")
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ItemError(f"{path}: not readable JSON ({error}). Copy it again.") from None
-    if not isinstance(value, dict):
-        raise ItemError(f"{path}: holds no JSON object. Copy it again.")
-    return value
+        return json_object(path.read_bytes())
+    except ItemError as error:
+        raise ItemError(f"{path}: {error}") from None
