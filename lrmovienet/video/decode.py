@@ -137,8 +137,13 @@ class Film:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[Film]:
+def open_film(path: Path, parallel: bool = False) -> Iterator[Film]:
     """Open a film.
+
+    Args:
+        path: the film.
+        parallel: decode several frames at once. It is faster and gives the same frames, unless the
+            film is damaged: then what is lost hangs on the number of cores.
 
     Raises:
         ItemError: there is no such file, or it is no video. The message does not name the file; the
@@ -173,8 +178,7 @@ def open_film(path: Path) -> Iterator[Film]:
         stream = streams[0]
         if stream.codec_context is None:
             raise ItemError(f"is in a codec for which FFmpeg has no decoder. {_FIX}")
-        # Not several frames at once: what a damaged film gives would hang on the number of cores.
-        stream.thread_type = "SLICE"
+        stream.thread_type = "AUTO" if parallel else "SLICE"
         yield Film(container, stream, _info(container, stream))
 
 

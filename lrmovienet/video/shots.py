@@ -120,10 +120,29 @@ def cut_film(
         ItemError: nothing of it can be decoded. It does not name the film.
         OSError: the tar cannot be written; nothing is left under its name.
     """
+    cut, whole = _cut_film(path, movie_id, detection, tar_path, advance, parallel=True)
+    if not whole:
+        cut, _ = _cut_film(path, movie_id, detection, tar_path, lambda n: None, parallel=False)
+    if not cut.shots:
+        tar_path.unlink(missing_ok=True)
+        raise ItemError("no frame of it can be decoded.")
+    return cut
+
+
+def _cut_film(
+    path: Path,
+    movie_id: str,
+    detection: Detection,
+    tar_path: Path,
+    advance: Callable[[int], None],
+    *,
+    parallel: bool,
+) -> tuple[Cut, bool]:
+    """As `cut_film`, once; and whether the film is whole as far as anything tells."""
     keyframes: list[Keyframe] = []
     shots: list[Range] = []
     with (
-        open_film(path) as film,
+        open_film(path, parallel) as film,
         atomic_open(tar_path) as file,
         tarfile.open(fileobj=file, mode="w") as tar,
     ):
@@ -138,10 +157,10 @@ def cut_film(
                 digest = hashlib.sha256(made[frame]).hexdigest()
                 keyframes.append(Keyframe(frame, member.name, digest))
             shots.append(shot)
-        if not shots:
-            raise ItemError("no frame of it can be decoded.")
         clock, untimed = film.clock()
-        return Cut(clock, shots, keyframes, _notes(film, clock, untimed))
+        notes = _notes(film, clock, untimed)
+        counted = film.stream.frames in (0, clock.frames)  # 0: the container does not count them
+        return Cut(clock, shots, keyframes, notes), counted and not notes
 
 
 def _shots(
