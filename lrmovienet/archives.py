@@ -20,8 +20,10 @@ MAX_INFLATION = 20
 """JPEGs hardly shrink; a tar of them that grows more than this is made to fill a disk."""
 _BLOCK = tarfile.BLOCKSIZE
 _ZEROS = bytes(_BLOCK)
-MAX_HEADER = 1 << 20
-"""A long name or a set of attributes; nobody has one of a megabyte."""
+MAX_HEADER = 8192
+"""A long name or a set of attributes. Python's tarfile takes the square of it in time."""
+MAX_TEXT_INFLATION = 100
+"""Indented JSON shrinks to a thirtieth."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _PIECE = 1 << 16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -85,6 +87,8 @@ def tar_index(tar: Stretch, wanted: Callable[[str], object]) -> Index:
         ItemError: it is no plain tar, is cut off, or has garbage between its members. The message
             does not name the file.
     """
+    if tar.pread(2, 0) == b"\x1f\x8b":
+        raise ItemError("is compressed, though its name says that it is a plain tar: gunzip it.")
     index = _plain_index(tar, wanted)
     return _any_index(tar, wanted) if index is None else index
 
@@ -137,6 +141,10 @@ def _any_index(tar: Stretch, wanted: Callable[[str], object]) -> Index:
                 name = member.name.removeprefix("./")
                 if member.isreg() and not member.issparse() and wanted(name):
                     index[name] = (member.offset_data, member.size)
+                elif member.islnk() and wanted(name):  # the same bytes, stored once
+                    target = index.get(member.linkname.removeprefix("./"))
+                    if target is not None:
+                        index[name] = target
             end = members.offset  # where it stopped reading
     except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
         raise ItemError(f"not a readable tar ({error}). Copy the file again.") from None
@@ -206,6 +214,11 @@ def stored_at(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int | None:
 def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> Iterator[bytes]:
     """A member's bytes, a piece at a time: no more than it says it has, which is checked first."""
     where = _called(archive, info)
+    if info.file_size > MAX_TEXT_INFLATION * info.compress_size + (1 << 20):
+        raise ItemError(
+            f"{where}: would grow from {info.compress_size} to {info.file_size} bytes; such a file "
+            "is made to do harm and is not opened."
+        )
     if info.file_size > limit:
         raise ItemError(f"{where}: {info.file_size} bytes; at most {limit} are read.")
     if info.flag_bits & 1:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ REQUIRED_COLUMNS = ("video", "description")
 OPTIONAL_COLUMNS = ("start_s", "end_s", "title", "genres")
 COLUMNS = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 MAX_BYTES = 100_000_000
+MAX_CUE = 2000
+"""Characters of a subtitle that are read; two lines have some 80."""
 HEADER = "Its first line must be: " + ",".join(COLUMNS) + " (the last four may go)."
 
 
@@ -88,6 +91,8 @@ def _windows(path: Path, window_s: float) -> Iterator[tuple[float, float, str]]:
         events = pysubs2.SSAFile.from_string(text).events
     except (pysubs2.Pysubs2Error, ValueError, KeyError, IndexError) as error:
         raise UserError(f"{path}: not readable as subtitles ({shorten(str(error))}).") from None
+    for event in events:
+        event.text = event.text[:MAX_CUE]  # taking the tags out costs the square of the length
     spoken = [
         (event.start / 1000, event.end / 1000, said)
         for event in sorted(events, key=lambda e: (e.start, e.end))
@@ -108,8 +113,11 @@ def _windows(path: Path, window_s: float) -> Iterator[tuple[float, float, str]]:
 
 
 def _video_of(path: Path, videos: Sequence[Path]) -> str:
-    stems = (path.stem, path.stem.rpartition(".")[0])
-    found = next((f for s in stems if (f := [v.name for v in videos if v.stem == s])), [])
+    stem = plain_name(path.stem)
+    named = [(plain_name(video.stem), plain_name(video.name)) for video in videos]
+    found = next(
+        (f for s in (stem, stem.rpartition(".")[0]) if (f := [n for v, n in named if v == s])), []
+    )
     if len(found) != 1:
         why = f"are all named like it: {', '.join(found)}" if found else "is named like it"
         raise UserError(f"{path}: {'videos' if found else 'no video'} {why}. Rename it.")
@@ -172,6 +180,10 @@ def _text(path: Path, of: str, expected: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise UserError(
+                f"{path}: is UTF-16 text. Save it in UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW"
+            ) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(
             f"{path}, line {line}: not UTF-8 text (byte {data[error.start]:#04x}). Save the file "
@@ -183,6 +195,8 @@ def _check_header(path: Path, names: list[str]) -> None:
     missing = [f"missing column {n!r}" for n in REQUIRED_COLUMNS if n not in names]
     unknown = [f"unknown column {shorten(n)}" for n in names if n not in COLUMNS]
     twice = [f"column {n!r} twice" for n in sorted(set(names)) if names.count(n) > 1]
+    if len(names) == 1 and (mark := next((m for m in ";\t" if m in names[0]), None)):
+        raise UserError(f"{path}: its columns are separated by {mark!r}; save it with commas.")
     if missing or unknown or twice:
         raise UserError(f"{path}: {'; '.join(missing + unknown + twice)}. {HEADER}")
 
@@ -191,7 +205,7 @@ def _row(line: int, values: dict[str, str]) -> Row:
     """One line -> one row. Raises ValueError saying what is wrong with it."""
     if None in values:
         raise ValueError("more values than columns. Put quotes around text with commas in it.")
-    video = Path(values["video"].strip()).name
+    video = plain_name(Path(values["video"].strip()).name)
     if not video:
         raise ValueError("column 'video' is empty. Write the video's file name.")
     description = values["description"].strip()
@@ -218,6 +232,11 @@ def _seconds(values: dict[str, str], name: str) -> float | None:
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(f"{name} is {shorten(text)}; expected seconds such as 12.5, 0 or more.")
     return seconds
+
+
+def plain_name(name: str) -> str:
+    """A file's name in one spelling: macOS writes an umlaut as two characters, others as one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def film_facts(rows: Sequence[Row]) -> tuple[str | None, list[str], list[str]]:

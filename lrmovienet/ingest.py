@@ -10,12 +10,20 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from eval.messages import printable
 from lrmovienet.config import StageConfig
 from lrmovienet.descriptions import Row, film_facts
 from lrmovienet.errors import UserError, shorten
 from lrmovienet.files import HashCache, sha256_file
 from lrmovienet.movienet.clips import MovieNetStage, shards_of
-from lrmovienet.movienet.films import Film, concluded, film_rows, read_films
+from lrmovienet.movienet.films import (
+    Film,
+    all_that_tell,
+    concluded,
+    decide_ranges,
+    film_rows,
+    read_films,
+)
 from lrmovienet.movienet.genres import genres_from
 from lrmovienet.movienet.layout import Tree
 from lrmovienet.movienet.stories import Wanted
@@ -26,18 +34,21 @@ from lrmovienet.runner.local import Job, Outcome, run_once, run_table
 from lrmovienet.video.decode import Clock
 from lrmovienet.video.given import by_id, check_all, files_of, match, read_rows
 from lrmovienet.video.shots import DETECTORS, Detection, DetectorName
-from lrmovienet.video.shots import KEPT as KEPT_FRAMES
 from lrmovienet.video.stage import VideoStage
 from lrmovienet.video.tree import (
     FOLDER,
     annotation_of,
+    claim,
     publish_frames,
+    refuse_foreign,
     remove_other_films,
     write_film,
 )
 from lrmovienet.workspace import Workspace
 
 HASHES = ".hashes.json"
+MOST_MIN_SHOT = 100
+"""So many frames wait in memory for a cut that is found late."""
 KEPT = "kept, "
 """Begins the reasons of what was left out of clips that are in the table."""
 
@@ -105,7 +116,7 @@ def run(config: IngestConfig) -> None:
     notes = sum(reason.startswith(KEPT) for reason in reasons)
     _say(outcome, notes)
     if not outcome.up_to_date:
-        for kind, number in Counter(reason.split(":")[0] for reason in reasons).most_common():
+        for kind, number in Counter(map(_kind, reasons)).most_common():
             Console().print(Text(f"  {number:>6}  {kind}"))
 
 
@@ -118,8 +129,8 @@ def _check_options(config: IngestConfig) -> None:
             raise UserError(f"--{name} is {value}; it must be more than 0.")
     if not 10 <= config.height <= 4320:
         raise UserError(f"--height is {config.height}; give 10 to 4320 pixels.")
-    if config.min_shot > KEPT_FRAMES:
-        raise UserError(f"--min_shot is {config.min_shot}; give {KEPT_FRAMES} frames or fewer.")
+    if config.min_shot > MOST_MIN_SHOT:
+        raise UserError(f"--min_shot is {config.min_shot}; give {MOST_MIN_SHOT} frames or fewer.")
     if not 0 <= config.near_duplicates <= BITS:
         raise UserError(f"--near_duplicates is {config.near_duplicates}; give 0 to {BITS} bits.")
     if not 0 <= config.min_consistency <= 1:
@@ -150,15 +161,16 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
         inputs[config.genres.name] = sha256_file(config.genres)
     workspace = Workspace(config.workspace)
     _stop_on_damage(tree, films, config)
+    ranges = decide_ranges(all_that_tell(tree, films))
     outcome = run_once(
-        workspace, "films", lambda: film_rows(films), version="films-1",
+        workspace, "films", lambda: film_rows(films, ranges), version="films-1",
         inputs=inputs, config=_kept_in_manifest(config),
     )  # fmt: skip
     _say(outcome)
     if not outcome.up_to_date:
-        for line in concluded(films):
+        for line in concluded(films, ranges):
             Console().print(Text(f"  {line}"), soft_wrap=True)
-    shards = shards_of(films, root, _wanted(config))
+    shards = shards_of(films, ranges, root, _wanted(config))
     made_with: dict[str, object] = {"source": "movienet"}
     made_with["frames_root"] = _relative(root, config.workspace)
     return _make_clips(config, root.resolve(), shards, inputs, made_with)
@@ -198,6 +210,7 @@ def _ingest_videos(config: IngestConfig) -> Outcome:
     rows = read_rows(files, list(paths.values()), config.window_s)
     described = match(rows, paths, checked, files)
     workspace = Workspace(config.workspace)
+    refuse_foreign(workspace.root / FOLDER)
     cache = HashCache(workspace.root / HASHES)
     sha256: dict[str, str] = {}
     with progress("reading", len(paths), "films") as advance:
@@ -223,18 +236,18 @@ def _ingest_videos(config: IngestConfig) -> Outcome:
     root = workspace.root / FOLDER
     films = {film["movie_id"]: film for film in workspace.read("films").to_pylist()}
     with workspace.locked():
-        remove_other_films(root, films)
+        before = claim(root, films)
+        remove_other_films(root, before, films)
         for movie_id, film in films.items():
-            publish_frames(stage, film, sha256[movie_id], root)
+            publish_frames(stage, film, sha256[movie_id], root, cache)
             _annotate(root, film, described[movie_id])
-        if not outcome.up_to_date:  # what is left belongs to runs that were given up
-            shutil.rmtree(stage.folder, ignore_errors=True)
+        shutil.rmtree(stage.folder, ignore_errors=True)  # what is left is of runs given up
     _warn(films)
     read, _ = read_films(Tree.find(root), films, None)
     for film in read:
         film.notes = [f"kept, {note}" for note in films[film.movie_id]["notes"]]
     stamps = {movie_id: film["frames_sha256"] for movie_id, film in films.items()}
-    shards = shards_of(read, root, _wanted(config), stamps)
+    shards = shards_of(read, decide_ranges(read), root, _wanted(config), stamps)
     inputs |= {path.name: sha256_file(path) for path in files}
     return _make_clips(config, root, shards, inputs, {**made_with, "frames_root": FOLDER})
 
@@ -274,6 +287,12 @@ def _wanted(config: IngestConfig) -> Wanted:
     return Wanted(config.min_words, config.min_consistency)
 
 
+def _kind(reason: str) -> str:
+    """What a reason is a case of: what stands before its colon, unless that is a file's name."""
+    kind = reason.split(":")[0]
+    return "damaged files" if "/" in kind or "." in kind else kind
+
+
 def _listed(path: Path) -> list[str]:
     """The ids in a file, one a line."""
     try:
@@ -295,7 +314,7 @@ def _stop_on_damage(tree: Tree, films: list[Film], config: IngestConfig) -> None
     more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
     listed = "\n  ".join(problems[:10]) + more
     if config.skip_failed:
-        Console(stderr=True).print(Text(f"left out:\n  {listed}"), soft_wrap=True)
+        Console(stderr=True).print(Text(printable(f"left out:\n  {listed}")), soft_wrap=True)
         return
     raise UserError(
         f"{tree.root}: some files cannot be read; nothing was done. Put them right, or go on "

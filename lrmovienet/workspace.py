@@ -27,7 +27,14 @@ import pyarrow.parquet as pq
 from lrmovienet import __version__
 from lrmovienet.columns import Table
 from lrmovienet.errors import UserError
-from lrmovienet.files import sha256_file, sha256_of, write_bytes, write_json
+from lrmovienet.files import (
+    json_bytes,
+    sha256_file,
+    sha256_of,
+    write_bytes,
+    write_if_changed,
+    write_json,
+)
 from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES
 
 MADE_BY = {
@@ -191,6 +198,11 @@ class Workspace:
         self.put_in_place(whole, manifest.table)
         shutil.rmtree(building, ignore_errors=True)
         return manifest
+
+    def rewrite(self, manifest: Manifest) -> None:
+        """Write the manifest of a table whose parts stay, unless it is as it was."""
+        path = self.folder(manifest.table) / "manifest.json"
+        write_if_changed(path, json_bytes(asdict(manifest)))
 
     def put_in_place(self, whole: Path, name: str) -> None:
         """Move a finished folder to its place; an older one goes in the same step.

@@ -15,6 +15,7 @@ from lrmovienet.movienet.ranges import FrameRate, Point, Range, Votes, fit_fps, 
 
 MAX_SHOT, MAX_FRAME, MAX_SECONDS = 2**31, 2**53, 1e6
 """No film has more shots than a 32-bit number holds, or lasts eleven days."""
+MAX_STORIES = 10_000
 USED = ("id", "shot", "frame", "duration", "consistency", "description")
 KNOWN = {
     "film": {"imdb_id", "cast", "scene", "story", "cinematic_style"},
@@ -64,6 +65,8 @@ def parse_annotation(movie_id: str, data: bytes) -> Annotation:
     stories = [] if stories is None else stories
     if not isinstance(stories, list):
         raise ItemError(f"'story' is {shorten(stories)}, expected a list or null.")
+    if len(stories) > MAX_STORIES:
+        raise ItemError(f"has {len(stories)} stories; no film has more than {MAX_STORIES}.")
     scenes = value.get("scene")
     scenes = [s for s in scenes if isinstance(s, dict)] if isinstance(scenes, list) else []
     objects = [s for s in stories if isinstance(s, dict)]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lrmovienet.errors import ItemError
-from lrmovienet.keyframes import FilmKeyframes, KeyframeReader, evenly, parse_ref
-from lrmovienet.movienet.films import Film, decide_ranges
+from lrmovienet.keyframes import KeyframeReader, evenly, parse_ref
+from lrmovienet.movienet.films import Film, Ranges
 from lrmovienet.movienet.stories import FilmFacts, Wanted, read_story
 from lrmovienet.phash import distinct, phash
+from lrmovienet.places import FilmKeyframes
 from lrmovienet.runner import Columns
 
 OVERSAMPLED = 4
@@ -24,7 +25,11 @@ _COLUMNS = (
 
 
 def shards_of(
-    films: list[Film], root: Path, wanted: Wanted, stamps: dict[str, str] | None = None
+    films: list[Film],
+    ranges: dict[str, Ranges],
+    root: Path,
+    wanted: Wanted,
+    stamps: dict[str, str] | None = None,
 ) -> list[Columns]:
     """One shard a film: ``movie_id, title, genres, stories, notes, frames, damage``.
 
@@ -32,7 +37,6 @@ def shards_of(
     otherwise what `KeyframeReader.stamp` says. A shard holds all that its clips hang on.
     """
     reader = KeyframeReader(root)
-    ranges = decide_ranges(films)
     shards: list[Columns] = []
     for film in films:
         row: dict[str, Any] = {

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eval.messages import printable
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.movienet.inventory import FilmInventory, Inventory, take_inventory
@@ -42,11 +43,11 @@ def run(config: DoctorConfig) -> None:
 
 
 def _print_parts(console: Console, inventory: Inventory) -> None:
-    parts = Table(title=Text(inventory.root), title_justify="left")
+    parts = Table(title=_text(inventory.root), title_justify="left")
     parts.add_column("part")
     parts.add_column("found in")
     for name, places in inventory.parts.items():
-        parts.add_row(name, Text(", ".join(places) or "-"))
+        parts.add_row(name, _text(", ".join(places) or "-"))
     console.print(parts)
 
 
@@ -63,7 +64,7 @@ def _print_films(console: Console, inventory: Inventory, rows: int) -> None:
         table.add_column(heading, justify="right" if right else "left", no_wrap=right)
     for film in shown:
         table.add_row(
-            Text(film.movie_id), Text(film.split or "-"), _of(film.clips, film.stories or None),
+            _text(film.movie_id), _text(film.split or "-"), _of(film.clips, film.stories or None),
             _of(film.shots_with_frames, film.shots), _of(film.frames, None), _holder(film),
             "yes" if film.meta else "-", "yes" if film.shot_file else "-",
         )  # fmt: skip
@@ -77,7 +78,7 @@ def _print_totals(console: Console, inventory: Inventory, workspace: Path) -> No
         if texts:
             console.print(f"\n[bold]{title}[/bold]")
         for text in texts:
-            console.print(Text(f"  {text}"), soft_wrap=True)
+            console.print(_text(f"  {text}"), soft_wrap=True)
 
     totals = inventory.totals
     lines("totals", [f"{number:>9,}  {what}" for what, number in totals.items()])
@@ -121,3 +122,8 @@ def _holder(film: FilmInventory) -> str:
     if not film.keyframes.endswith(".tar"):
         return "folder"
     return "tar in zip" if ".zip, " in film.keyframes else "tar"
+
+
+def _text(text: str) -> Text:
+    """Names come from archives: no markup, and nothing that moves a cursor."""
+    return Text(printable(text))

@@ -77,6 +77,8 @@ def read_films(
                 films.append(film)
                 inputs |= read
             advance(1)
+    if movie_ids is not None and not chosen:
+        raise UserError(f"{tree.root}: no film with an annotation is left by --films and --split.")
     if not films:
         chosen_of = "" if movie_ids is None else f" of the {len(chosen)} chosen films"
         raise UserError(
@@ -94,6 +96,24 @@ class Ranges:
     frames_include_end: bool
     shots_by: str
     frames_by: str
+
+
+def all_that_tell(tree: Tree, films: list[Film]) -> list[Film]:
+    """The films, and the tree's others where some of these do not tell how their ranges are meant.
+
+    So that what a film's clips are does not hang on which other films are chosen with it.
+    """
+    told = [v.answer for f in films if (a := f.annotation) for v in (a.shot_votes, a.frame_votes)]
+    if None not in told:
+        return films
+    known = {film.movie_id for film in films}
+    others = [m for m in tree.films("annotation") if m not in known]
+    with progress("other annotations", len(others), "films") as advance:
+        for movie_id in others:
+            film, _ = read_film(tree, movie_id, None)
+            films = [*films, film] if film is not None else films
+            advance(1)
+    return films
 
 
 def decide_ranges(films: list[Film]) -> dict[str, Ranges]:
@@ -114,9 +134,8 @@ def _decide(votes: dict[str, Votes]) -> dict[str, tuple[bool, str]]:
     }
 
 
-def film_rows(films: list[Film]) -> Columns:
+def film_rows(films: list[Film], ranges: dict[str, Ranges]) -> Columns:
     """Rows of the table `films`, without those of damaged files."""
-    ranges = decide_ranges(films)
     columns: Columns = {name: [] for name in FILMS.schema.names}
     for film in films:
         if film.annotation is None:
@@ -139,14 +158,14 @@ def film_rows(films: list[Film]) -> Columns:
     return columns
 
 
-def concluded(films: list[Film]) -> list[str]:
+def concluded(films: list[Film], ranges: dict[str, Ranges]) -> list[str]:
     """In a line each: what was concluded of the films' ranges and frame rates."""
-    ranges = list(decide_ranges(films).values())
-    yes = sum(r.shots_include_end for r in ranges)
-    told = sum(r.shots_by.endswith("neighbours") for r in ranges)
+    of = [ranges[film.movie_id] for film in films if film.annotation is not None]
+    yes = sum(r.shots_include_end for r in of)
+    told = sum(r.shots_by.endswith("neighbours") for r in of)
     lines = [
-        f"ranges of shots include their end in {yes} films, not in {len(ranges) - yes}; {told} of "
-        f"{len(ranges)} films tell"
+        f"ranges of shots include their end in {yes} films, not in {len(of) - yes}; {told} of "
+        f"{len(of)} films tell"
     ]
     rates = [f.annotation.rate for f in films if f.annotation and f.annotation.rate]
     if rates:

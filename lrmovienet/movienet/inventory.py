@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lrmovienet.errors import ItemError
-from lrmovienet.keyframes import KeyframeReader, films_in, parse_ref
+from lrmovienet.keyframes import KeyframeReader, parse_ref
 from lrmovienet.movienet.clips import shards_of
-from lrmovienet.movienet.films import Film, decide_ranges, read_film
+from lrmovienet.movienet.films import Film, Ranges, decide_ranges, read_film
 from lrmovienet.movienet.layout import Tree
 from lrmovienet.movienet.stories import Wanted
+from lrmovienet.places import films_in
 from lrmovienet.progress import progress
 
 _HOW_TO_GET = (
@@ -105,8 +106,9 @@ def take_inventory(root: Path) -> Inventory:
         for movie_id in _tried(lambda place=place: films_in(place), set(), problems):
             films.setdefault(movie_id, FilmInventory(movie_id))
     read = _read(tree, annotated, films)
-    reasons = _look(tree, read, films, shots)
-    includes = [r.shots_by != "nothing, by default" and r for r in decide_ranges(read).values()]
+    ranges = decide_ranges(read)
+    reasons = _look(tree, read, ranges, films, shots)
+    includes = [r.shots_by != "nothing, by default" and r for r in ranges.values()]
     inventory = Inventory(
         root=str(root),
         parts={
@@ -154,12 +156,17 @@ def _read(tree: Tree, annotated: list[str], films: dict[str, FilmInventory]) -> 
 
 
 def _look(
-    tree: Tree, read: list[Film], films: dict[str, FilmInventory], expected: dict[str, int]
+    tree: Tree,
+    read: list[Film],
+    ranges: dict[str, Ranges],
+    films: dict[str, FilmInventory],
+    expected: dict[str, int],
 ) -> Counter[str]:
     """Fill in what each film has. Returns why stories would not be clips, or lack something."""
     reader = KeyframeReader(tree.root)
     by_id = {film.movie_id: film for film in read}
-    stories = {s["movie_id"][0]: s["stories"][0] for s in shards_of(read, tree.root, Wanted(), {})}
+    shards = shards_of(read, ranges, tree.root, Wanted(), {})
+    stories = {shard["movie_id"][0]: shard["stories"][0] for shard in shards}
     reasons: Counter[str] = Counter()
     meta, shot_files = (
         {m for m in films if any(s.has(m) for s in tree.parts[part])} for part in ("meta", "shots")

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 from lrmovienet.archives import is_safe, open_zip, read_member
 from lrmovienet.errors import ItemError, UserError, shorten
-from lrmovienet.keyframes import keyframe_places
 from lrmovienet.movienet.annotation import json_object
+from lrmovienet.places import keyframe_places
 
 PartName = Literal["annotation", "meta", "shots"]
-MAX_FILE_BYTES = 64_000_000
+MAX_FILE_BYTES = 32_000_000
 """The largest annotations, with a box for every face, have some megabytes."""
 
 PART_FILES: dict[PartName, str] = {
@@ -194,9 +194,8 @@ class Tree:
         """Note what a file or folder is. Returns whether it is a part of MovieNet."""
         is_dir, name = path.is_dir(), path.name
         for part, pattern in _NAMES.items():
-            if pattern.fullmatch(name if is_dir else name.removesuffix(".zip")) and (
-                is_dir or name.endswith(".zip")
-            ):
+            is_zip = not is_dir and name.lower().endswith(".zip")
+            if (is_dir or is_zip) and pattern.fullmatch(name[:-4] if is_zip else name):
                 inner = _folders(path) if is_dir else []
                 # annotation.v1.zip unpacked into its own folder gives annotation.v1/annotation/.
                 deeper = [p for p in inner if pattern.fullmatch(p.name)]

@@ -165,9 +165,12 @@ def _outside(row: dict[str, Any], shots: list[Shot]) -> list[list[int]]:
     middle is left in.
     """
     (first, last), (start, end) = row["shot"], row["frame"]
-    if last >= len(shots):
+    if not shots:
         return []
-    if not (shots[first].first <= start <= shots[first].last):
+    if last >= len(shots) or not (
+        shots[first].first <= start <= shots[first].last
+        and shots[last].first <= end <= shots[last].last
+    ):
         row["notes"].append("shot file differs: the story's frames are not in its shots")
         return []
     outer = {

@@ -105,6 +105,12 @@ def run_table(workspace: Workspace, job: Job) -> Outcome:
     with workspace.locked():
         manifest = workspace.manifest(job.table)
         if manifest and manifest.key == table_key and _in_place(workspace, manifest):
+            # The rows are right; what they were asked with, or where frames lie, may have changed.
+            manifest = replace(
+                manifest, config=job.config, inputs=job.inputs, models=job.models,
+                prompts=job.prompts,
+            )  # fmt: skip
+            workspace.rewrite(manifest)
             return Outcome(manifest, True, len(keys), time.monotonic() - started)
         building = workspace.building(job.table)
         kept = _take_over(workspace, manifest, building, keys)

@@ -22,8 +22,10 @@ from lrmovienet.errors import ItemError
 Picture = npt.NDArray[np.uint8]
 """Planar YUV 4:2:0 (height * 3 / 2, width), as OpenCV's I420; height and width are even."""
 
-TOLERANCE_S = 5e-4
+TOLERANCE_S = 6e-4
 """Times are typed to the millisecond: a clip that begins half of one before a frame means it."""
+NO_FILMS = {"concat", "dash", "ffmetadata", "hls", "image2", "imf", "lavfi", "sdp", "tty"}
+"""What FFmpeg opens and is text, or names other files to be opened."""
 _FIX = "Re-encode it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 _PLAIN = ("yuv420p", "yuvj420p")
 
@@ -168,9 +170,13 @@ def open_film(path: Path, parallel: bool = False) -> Iterator[Film]:
     except (av.FFmpegError, ValueError):
         raise ItemError(
             "not a video that can be opened: another kind of file, or cut off so that its index is "
-            f"missing. Copy it again. {_FIX}"
+            "missing. Copy it again."
         ) from None
     with container:
+        if container.format.name in NO_FILMS:
+            raise ItemError(
+                f"is no video, but {container.format.long_name!r}. Is it the right file?"
+            )
         covers = av.stream.Disposition.attached_pic
         streams = [s for s in container.streams.video if not s.disposition & covers]
         if not streams:

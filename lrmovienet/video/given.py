@@ -5,10 +5,18 @@ import re
 import unicodedata
 from pathlib import Path
 
-from lrmovienet.descriptions import Row, film_facts, read_descriptions, read_subtitles
+from lrmovienet.descriptions import (
+    Row,
+    film_facts,
+    plain_name,
+    read_descriptions,
+    read_subtitles,
+)
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.video.decode import VideoInfo, check_video
 
+MAX_NAME_BYTES = 200
+"""Of a film's id, which names files of its own."""
 SUBTITLES = (".srt", ".vtt", ".ass")
 
 
@@ -17,7 +25,9 @@ def files_of(given: str | list[str], option: str) -> list[Path]:
     paths: list[Path] = []
     for name in [given] if isinstance(given, str) else given:
         if Path(name).is_dir():
-            raise UserError(f"{option}: {name} is a folder; give its files, such as '{name}/*'.")
+            raise UserError(
+                f"{option}: {name} is a folder; give its files, such as '{name}/*.mp4'."
+            )
         if Path(name).exists() or not glob.has_magic(name):
             paths.append(Path(name))
             continue
@@ -40,6 +50,8 @@ def by_id(videos: list[Path]) -> dict[str, Path]:
     """The films by id, in the order of their ids."""
     paths: dict[str, Path] = {}
     for path in videos:
+        if len(movie_id_of(path).encode()) > MAX_NAME_BYTES:
+            raise UserError(f"--videos: {path.name[:60]}…: rename it; its name is too long.")
         other = paths.setdefault(movie_id_of(path), path)
         if other is not path:
             raise UserError(
@@ -79,7 +91,7 @@ def match(
     rows: list[Row], paths: dict[str, Path], checked: dict[str, VideoInfo], files: list[Path]
 ) -> dict[str, list[Row]]:
     """Give each film its rows of the descriptions, in the order of time."""
-    ids = {path.name: movie_id for movie_id, path in paths.items()}
+    ids = {plain_name(path.name): movie_id for movie_id, path in paths.items()}
     subtitles = files[0].suffix.lower() in SUBTITLES  # the last may stand longer than the film
     described: dict[str, list[Row]] = {movie_id: [] for movie_id in paths}
     problems = []

@@ -1,8 +1,8 @@
 """A film -> shots -> keyframes, in one pass.
 
 A shot's keyframes are known only at its end, so its frames are kept, reduced, until then. Of a shot
-of more than `KEPT` frames every second, fourth, … one is kept, so that memory has a bound whatever
-a shot's length; its keyframes are then exact to one part in 256 of the shot.
+of more than `KEPT` frames, of fewer where they are large, every second, fourth, … one is kept, so
+that memory has a bound whatever a shot's length; its keyframes are then that much less exact.
 """
 
 import hashlib
@@ -32,6 +32,8 @@ from lrmovienet.video.decode import (
 
 KEPT = 512
 """So many frames of a shot are kept; at 24 frames a second, shots of 21 s are kept whole."""
+KEPT_BYTES = 320_000_000
+"""Where so many frames are larger than this, fewer are kept."""
 JPEG_QUALITY = 90
 DETECT_WIDTH = 256
 """Width in pixels at which cuts are looked for; finer detail is noise to the detector."""
@@ -72,22 +74,30 @@ class Cut:
     """What is wrong with the film."""
 
 
-def keyframes_of(shot: Range) -> tuple[int, int, int]:
+def keyframes_of(shot: Range, kept: int = KEPT) -> tuple[int, int, int]:
     """The three frames that stand for a shot: a quarter, a half and three quarters into it.
 
     The step is a whole number of frames, as in MovieNet's shot files: ``58 210`` -> 96 134 172. In
-    a shot of more than `KEPT` frames they are among those that are kept.
+    a shot of more frames than are kept they are among those that are.
     """
     first, last = shot
-    step, stride = (last - first) // 4, stride_of(last - first + 1)
+    step, stride = (last - first) // 4, stride_of(last - first + 1, kept)
     at = [first + k * step // stride * stride for k in (1, 2, 3)]
     return at[0], at[1], at[2]
 
 
-def stride_of(length: int) -> int:
-    """Of a shot of so many frames every so-manieth is kept: a power of two, 1 up to `KEPT`."""
+def kept_of(picture_bytes: int) -> int:
+    """How many frames of a shot are kept where each has so many bytes."""
+    kept = KEPT
+    while kept > 16 and kept * picture_bytes > KEPT_BYTES:
+        kept //= 2
+    return kept
+
+
+def stride_of(length: int, kept: int = KEPT) -> int:
+    """Of a shot of so many frames every so-manieth is kept: a power of two, 1 up to `kept`."""
     stride = 1
-    while -(-length // stride) > KEPT:
+    while -(-length // stride) > kept:
         stride *= 2
     return stride
 
@@ -148,7 +158,8 @@ def _cut_film(
     ):
         for shot, look, pictures in _shots(film, detection, advance):
             made: dict[int, bytes] = {}
-            for image, frame in enumerate(keyframes_of(shot)):
+            kept = kept_of(next(iter(pictures.values())).nbytes)
+            for image, frame in enumerate(keyframes_of(shot, kept)):
                 if frame not in made:
                     made[frame] = encode_jpeg(pictures[frame], look, detection.height, JPEG_QUALITY)
                 member = tarfile.TarInfo(f"{movie_id}/shot_{len(shots):04d}_img_{image}.jpg")
@@ -178,6 +189,7 @@ def _shots(
         picture = reduced(frame, detection.height, picture)
         if look is None:
             look = Look.of(frame, film)
+            kept.at_most = kept_of(picture.nbytes)
         kept.add(number, picture)
         now = FrameTimecode(number, film.info.fps)
         for cut in detector.process_frame(now, _to_detect(picture)):
@@ -195,7 +207,7 @@ class _Kept:
     """
 
     def __init__(self, first: int, behind: int) -> None:
-        self.first, self.stride, self.behind = first, 1, behind
+        self.first, self.stride, self.behind, self.at_most = first, 1, behind, KEPT
         self.of_shot: dict[int, Picture] = {}
         self.latest: deque[tuple[int, Picture]] = deque()
 
@@ -215,7 +227,7 @@ class _Kept:
         if (number - self.first) % self.stride:
             return
         self.of_shot[number] = picture
-        if len(self.of_shot) > KEPT:
+        if len(self.of_shot) > self.at_most:
             self.stride *= 2
             self.of_shot = {
                 n: p for n, p in self.of_shot.items() if (n - self.first) % self.stride == 0

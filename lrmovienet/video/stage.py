@@ -17,10 +17,10 @@ from lrmovienet.video.shots import (
     DETECT_WIDTH,
     JPEG_QUALITY,
     KEPT,
+    KEPT_BYTES,
     Cut,
     Detection,
     cut_film,
-    keyframes_of,
 )
 
 
@@ -40,7 +40,7 @@ class VideoStage:
     @property
     def version(self) -> str:
         """Changes with every option that changes the table or the frames."""
-        constants = [JPEG_QUALITY, DETECT_WIDTH, KEPT]
+        constants = [JPEG_QUALITY, DETECT_WIDTH, KEPT, KEPT_BYTES]
         return f"video-2:{sha256_of([list(self.detection), constants])[:16]}"
 
     def __call__(self, batch: Columns) -> Columns:
@@ -68,7 +68,11 @@ class VideoStage:
                 cut = cut_film(path, movie_id, self.detection, tar, advance)
         except ItemError as error:
             raise ItemError(f"{file}: {error}") from None
-        lines = (" ".join(map(str, (*shot, *keyframes_of(shot)))) + "\n" for shot in cut.shots)
+        frames = [keyframe.frame for keyframe in cut.keyframes]
+        lines = (
+            " ".join(map(str, (*shot, *frames[3 * n : 3 * n + 3]))) + "\n"
+            for n, shot in enumerate(cut.shots)
+        )
         write_bytes(listed, "".join(lines).encode())
         return cut
 

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrmovienet.files import write_if_changed
+from lrmovienet.errors import UserError
+from lrmovienet.files import HashCache, json_bytes, write_if_changed
 from lrmovienet.movienet.layout import PART_FILES
 from lrmovienet.video.decode import Clock
 from lrmovienet.video.stage import VideoStage
 
 FOLDER = "frames"
+OURS = ".ingest.json"
+"""Lists the films that ingest wrote; no others are ever taken out."""
 
 
 def annotation_of(
@@ -58,17 +61,42 @@ def write_film(root: Path, movie_id: str, annotation: Any, title: str | None, ge
         write_if_changed(path, data)
 
 
-def remove_other_films(root: Path, movie_ids: Iterable[str]) -> None:
-    """Take films out of a workspace's tree that are no longer among its videos."""
+def refuse_foreign(root: Path) -> None:
+    """Raise UserError where there is a tree that this did not write, such as MovieNet's own."""
+    if root.is_dir() and any(root.iterdir()) and not (root / OURS).exists():
+        raise UserError(
+            f"{root}: holds files that ingest did not write there. Give another --workspace, or "
+            "move them away."
+        )
+
+
+def claim(root: Path, movie_ids: Iterable[str]) -> set[str]:
+    """Note in the tree which films are ours, before any is written. Returns those of runs before.
+
+    Raises:
+        UserError: as `refuse_foreign` does.
+    """
+    refuse_foreign(root)
+    path = root / OURS
+    before = set(json.loads(path.read_bytes())["films"]) if path.exists() else set()
+    write_if_changed(path, json_bytes({"films": sorted(before | set(movie_ids))}))
+    return before
+
+
+def remove_other_films(root: Path, before: set[str], movie_ids: Iterable[str]) -> None:
+    """Take films of earlier runs out of the tree that are no longer among the videos."""
     kept = set(movie_ids)
     for path in root.glob("*/*"):
-        ours = path.suffix == _OURS.get(path.parent.name, ".tar" if _is_pictures(path) else None)
-        if ours and path.stem not in kept:
+        ours = path.suffix == _FILES.get(path.parent.name, ".tar" if _is_pictures(path) else None)
+        if ours and path.stem in before - kept:
             _take_out(path)
+    write_if_changed(root / OURS, json_bytes({"films": sorted(kept)}))
 
 
-def publish_frames(stage: VideoStage, film: dict[str, Any], sha256: str, root: Path) -> None:
-    """Move a film's tar and shot file to where readers look; make them where someone deleted them.
+def publish_frames(
+    stage: VideoStage, film: dict[str, Any], sha256: str, root: Path, hashes: HashCache
+) -> None:
+    """Move a film's tar and shot file to where readers look; make them again if they are not whole.
 
     Until the table `films` is whole, the frames of the run before stay, so that a run that fails
     leaves both as they were.
@@ -77,7 +105,8 @@ def publish_frames(stage: VideoStage, film: dict[str, Any], sha256: str, root: P
     waiting = stage.frames_of(movie_id, sha256)
     pictures = f"{stage.detection.height}P"
     final = (root / pictures / f"{movie_id}.tar", root / PART_FILES["shots"].format(movie_id))
-    if not waiting[0].exists() and not all(path.exists() for path in final):
+    whole = all(p.exists() for p in final) and hashes.sha256(final[0]) == film["frames_sha256"]
+    if not waiting[0].exists() and not whole:
         stage.make_frames(movie_id, film["file"], sha256)
     for source, target in zip(waiting, final, strict=True):
         if source.exists():
@@ -89,7 +118,7 @@ def publish_frames(stage: VideoStage, film: dict[str, Any], sha256: str, root: P
     shutil.rmtree(waiting[0].parent, ignore_errors=True)
 
 
-_OURS = {Path(name).parent.name: Path(name).suffix for name in PART_FILES.values()}
+_FILES = {Path(name).parent.name: Path(name).suffix for name in PART_FILES.values()}
 
 
 def _take_out(path: Path) -> None:

@@ -250,7 +250,7 @@ def test_two_films_of_a_name_and_two_files_for_a_film(tmp_path):
             b"1\n00:00:00,000 --> 00:00:01,000\ncaf\xe9\n",
             "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         ),
-        (b"\xff\xfe1\x00\n\x00", "not UTF-8 text (byte 0xff)"),
+        (b"\xff\xfe1\x00\n\x00", "is UTF-16 text. Save it in UTF-8: iconv -f UTF-16"),
         (bytes(range(32)) * 9, "film.srt: "),
     ],
 )

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.keyframes import (
-    MAX_FRAME_BYTES,
     KeyframeReader,
     evenly,
     frames_root,
     parse_ref,
 )
+from lrmovienet.places import MAX_FRAME_BYTES
 from lrmovienet.runner.local import run_once
 from lrmovienet.workspace import Workspace
 
@@ -160,7 +160,9 @@ def test_huge_frames_are_refused_unread(tmp_path: Path) -> None:
 
 def test_compressed_tars_are_no_tars(tmp_path: Path) -> None:
     write_tar(tmp_path / "240P/tt1.tar", FRAMES, "w:gz")
-    with pytest.raises(ItemError, match="not a readable tar"):
+    with pytest.raises(
+        ItemError, match="is compressed, though its name says that it is a plain tar"
+    ):
         KeyframeReader(tmp_path).refs("tt1")
 
 

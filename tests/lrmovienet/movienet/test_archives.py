@@ -30,8 +30,9 @@ from trees import (
 
 from lrmovienet.archives import inflate, is_safe, open_zip, read_member, stored_at
 from lrmovienet.errors import ItemError
-from lrmovienet.keyframes import KeyframeReader, films_in
+from lrmovienet.keyframes import KeyframeReader
 from lrmovienet.movienet.layout import FilmFiles
+from lrmovienet.places import films_in
 
 DEFLATED = zipfile.ZIP_DEFLATED
 KEYFRAMES = "movie1K.keyframes.240p.v1.zip"
@@ -150,7 +151,7 @@ def hostile_annotations(what):
         ("encrypted", "is encrypted. Unpack the zip with its password first."),
         ("two of one film", f"has 'annotation/{ONE}.json' and 'old/{ONE}.json'; take one of th"),
         ("larger than it says", "damaged (Bad CRC-32"),
-        ("too large", "64000001 bytes; at most 64000000 are read."),
+        ("too large", "would grow from 148 to 64000001 bytes; such a file is made to do harm"),
         ("wrong checksum", "damaged (Bad CRC-32"),
         ("points outside", "damaged ("),
         ("points into itself", "damaged ("),

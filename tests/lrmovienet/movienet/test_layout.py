@@ -278,8 +278,8 @@ def test_small_files_too_large_are_not_read(tmp_path, capsys):
         with (root / name).open("wb") as file:
             file.truncate(64_000_001)
     assert ingest(tmp_path / "w", root) == 2
-    assert f"{ONE}.json: larger than 64000000 bytes" in capsys.readouterr().err
-    with pytest.raises(ItemError, match=r"split\.v1\.json: larger than 64000000 bytes"):
+    assert f"{ONE}.json: larger than 32000000 bytes" in capsys.readouterr().err
+    with pytest.raises(ItemError, match=r"split\.v1\.json: larger than 32000000 bytes"):
         Tree.find(root).split_films()
 
 

@@ -107,6 +107,9 @@ def test_films_without_evidence_follow_most_others(tmp_path, including):
     assert {(tuple(c["shot"]), tuple(c["frame"])) for c in clips_of(tmp_path / "w")} == {
         ((3, 8), (300, 899))
     }
+    # What a film's clips are does not hang on which others are chosen with it.
+    assert ingest(tmp_path / "one", tmp_path / "m", "--films", THREE) == 0
+    assert films_of(tmp_path / "one")[THREE] == row
 
 
 def test_shots_and_frames_are_decided_apart(tmp_path):

@@ -47,7 +47,7 @@ def test_films_and_split_are_both_held_to(tmp_path, root, capsys):
     assert ingest(tmp_path / "w", root, "--split", "full", "--films", f"[{TWO}]") == 0
     assert films_of(tmp_path / "w") == [TWO]
     assert ingest(tmp_path / "v", root, "--split", "test", "--films", f"[{TWO}]") == 2
-    assert "no JSON file of the 0 chosen films has a story" in capsys.readouterr().err
+    assert "no film with an annotation is left by --films and --split" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_films_and_split_are_both_held_to(tmp_path, root, capsys):
         (["--films", "[a,b,c,d,e,f,g]"], "--films: a, b, c, d, e and 2 more: no annotation"),
         (["--films", "[tt0000001]"], "no JSON file of the 1 chosen films has a story"),
         (["--split", "dev"], "--split dev: no such split; there is full, test, train, val."),
-        (["--split", "val"], "no JSON file of the 0 chosen films has a story"),
+        (["--split", "val"], "no film with an annotation is left by --films and --split"),
     ],
 )
 def test_what_is_not_there(tmp_path, root, capsys, options, message):

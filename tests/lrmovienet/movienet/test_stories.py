@@ -17,7 +17,7 @@ from trees import (
     story,
 )
 
-from lrmovienet.movienet.annotation import parse_shots
+from lrmovienet.movienet.annotation import Shot, parse_shots
 from lrmovienet.movienet.ranges import FrameRate
 from lrmovienet.movienet.stories import FilmFacts, Wanted, read_story
 
@@ -165,13 +165,27 @@ def test_half_open_ranges_lose_their_end():
         ([3, 3], [300, 310], [[3, 1], [3, 2]]),  # shorter than the step: the nearest stays
         ([3, 3], [390, 399], [[3, 0], [3, 1]]),
         ([3, 5], [376, 524], [[3, 0], [3, 1], [3, 2], [5, 0], [5, 1], [5, 2]]),  # 4 has its own
-        ([3, 12], [300, 310], []),  # the shot file does not know shot 12
     ],
 )
 def test_pictures_outside_of_the_frames(shot, frame, outside):
     row = read(story(ONE, 0, shot, frame=frame), FilmFacts(ONE, shots=TEN))
     assert row["outside"] == outside
     assert row["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("shot", "frame"),
+    [
+        ([3, 12], [300, 310]),  # the shot file does not know shot 12
+        ([3, 4], [200, 499]),  # the story begins before its first shot
+        ([0, 4], [0, 4999]),  # and this ends after its last: a file of another cutting
+    ],
+)
+def test_a_shot_file_of_another_cutting_takes_no_picture_away(shot, frame):
+    film = FilmFacts(ONE, shots=[Shot(n * 100, n * 100 + 99, (n * 100,)) for n in range(10)])
+    row = read(story(ONE, 0, shot, frame=frame), film)
+    assert (row["outside"], row["reason"]) == ([], None)
+    assert row["notes"] == ["shot file differs: the story's frames are not in its shots"]
 
 
 def test_a_shot_file_of_another_cut_is_said():

@@ -216,3 +216,34 @@ def test_a_stretch_is_a_file_of_its_own(data, start, size, draw):
         for wrong in (-1, MAX_HEADER + 1):  # no more is ever taken into memory than a header has
             with pytest.raises(ValueError, match="a header of"):
                 stretch.read(wrong)
+
+
+def test_a_long_set_of_attributes_costs_no_time():
+    """Python's tarfile takes the square of its length: 300 kB would be minutes."""
+    attributes = b"1" * 300_000
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, len(attributes)
+    data = header.tobuf() + attributes + bytes(-len(attributes) % 512) + bytes(1024)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        with pytest.raises(ItemError, match=r"a header of \d+ bytes"):
+            tar_index(Stretch(file.fileno(), 0, len(data)), bool)
+
+
+def test_a_hard_link_is_the_frame_it_points_to():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("a")
+        member.size = 4
+        tar.addfile(member, io.BytesIO(b"data"))
+        for name, target in (("b", "a"), ("c", "nowhere")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.LNKTYPE, target
+            tar.addfile(link)
+    with tempfile.TemporaryFile() as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        index = tar_index(Stretch(file.fileno(), 0, len(buffer.getvalue())), bool)
+    assert index["b"] == index["a"] == (512, 4)
+    assert "c" not in index

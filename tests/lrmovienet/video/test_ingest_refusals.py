@@ -85,7 +85,7 @@ def test_a_playlist_that_calls_itself_a_film_opens_no_connection(tmp_path, capsy
         (b"", "the file is empty. Its first line must be: video,description,"),
         (b" \n\n", "the file is empty"),
         (b"video,description\n", "has no rows. Add one row a clip."),
-        (b"video;description\na.avi;x\n", "missing column 'video'; missing column 'description';"),
+        (b"video;description\na.avi;x\n", "its columns are separated by ';'; save it with commas."),
         (b"video,text\na.avi,x\n", "missing column 'description'; unknown column 'text'. Its fi"),
         (b"video,description,start\na.avi,x,1\n", "unknown column 'start'. Its first line must"),
         (b"video,video,description\na.avi,a,x\n", "column 'video' twice"),
@@ -183,7 +183,7 @@ def test_rows_in_any_order_are_numbered_in_time(tmp_path, films):
         (["--videos", "a", "--descriptions", "d", "--height", "0"], "--height is 0; it must be"),
         (["--videos", "a", "--descriptions", "d", "--height", "9"], "--height is 9; give 10 to 43"),
         (["--videos", "a", "--descriptions", "d", "--height", "10000"], "--height is 10000; give"),
-        (["--videos", "a", "--descriptions", "d", "--min_shot", "513"], "--min_shot is 513; give"),
+        (["--videos", "a", "--descriptions", "d", "--min_shot", "101"], "--min_shot is 101; give"),
         (["--videos", "a", "--descriptions", "d", "--threshold=-1"], "--threshold is -1.0; it"),
     ],
 )

@@ -43,8 +43,9 @@ def names(*pairs):
 def test_the_files_are_those_of_a_movienet_tree(made):
     root = made / "w/frames"
     assert sorted(str(p.relative_to(root)) for p in root.rglob("*.*")) == [
-        "240P/film.tar", "240P/other.tar", "annotation/film.json", "annotation/other.json",
-        "meta/film.json", "meta/other.json", "shot_detection/film.txt", "shot_detection/other.txt",
+        ".ingest.json", "240P/film.tar", "240P/other.tar", "annotation/film.json",
+        "annotation/other.json", "meta/film.json", "meta/other.json",
+        "shot_detection/film.txt", "shot_detection/other.txt",
     ]  # fmt: skip
     data = (root / "shot_detection/film.txt").read_bytes()
     assert data == b"0 19 4 8 12\n20 54 28 36 44\n55 70 58 61 64\n71 110 80 89 98\n"
