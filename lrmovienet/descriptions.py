@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import math
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 from lrmovienet.errors import UserError, shorten
 from lrmovienet.movienet.annotation import clean
+
+log = logging.getLogger(__name__)
 
 REQUIRED_COLUMNS = ("video", "description")
 OPTIONAL_COLUMNS = ("start_s", "end_s", "title", "genres")
@@ -100,6 +103,9 @@ def _windows(path: Path, window_s: float) -> Iterator[tuple[float, float, str]]:
         and 0 <= event.start < event.end
         and (said := " ".join(event.plaintext.split()))
     ]
+    lost = sum(event.end <= event.start for event in events if not event.is_comment)
+    if lost:
+        log.warning("%s: %d subtitles last no time and are left out", path, lost)
     if not spoken:
         raise UserError(f"{path}: has no subtitles. Is it an SRT file?")
     begin, end, said = spoken[0]

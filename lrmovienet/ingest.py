@@ -156,7 +156,8 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
             f".zip in it. See what is there: lrmovienet doctor {root}"
         )
     genres_of = None if config.genres is None else genres_from(config.genres)
-    films, inputs = read_films(tree, _chosen(config, tree), genres_of)
+    chosen = _chosen(config, tree)
+    films, inputs = read_films(tree, chosen, genres_of)
     if config.genres is not None:
         inputs[config.genres.name] = sha256_file(config.genres)
     workspace = Workspace(config.workspace)
@@ -168,7 +169,9 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
     )  # fmt: skip
     _say(outcome)
     if not outcome.up_to_date:
-        for line in concluded(films, ranges):
+        without = len(chosen or ()) - len(films)
+        said = [f"{without} of the {len(chosen)} chosen films have no story"] if chosen else []
+        for line in [*said[: without > 0], *concluded(films, ranges)]:
             Console().print(Text(f"  {line}"), soft_wrap=True)
     shards = shards_of(films, ranges, root, _wanted(config))
     made_with: dict[str, object] = {"source": "movienet"}

@@ -125,7 +125,7 @@ class Film:
         """
         good = _rising(self.stamps)
         bad = len(self.stamps) - len(good)
-        if (len(good) < 2 and bad) or bad > len(good):
+        if not good or (len(good) < 2 and bad) or bad > len(good):
             return Clock(1 / self.info.fps, [1] * len(self.stamps)), bad
         tick_s = float(self.stream.time_base)
         stamps = [self.stamps[i] or 0 for i in good]

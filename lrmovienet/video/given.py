@@ -31,13 +31,26 @@ def files_of(given: str | list[str], option: str) -> list[Path]:
         if Path(name).exists() or not glob.has_magic(name):
             paths.append(Path(name))
             continue
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path's takes no absolute one
+        found = _matching(name) or _matching(_escaped(name))
         if not found:
             raise UserError(f"{option} {name}: no file matches this pattern.")
         paths += [Path(f) for f in found if Path(f).is_file()]
     if not paths:
         raise UserError(f"{option} is empty; give at least one file.")
     return paths
+
+
+def _matching(pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path's takes no absolute one
+
+
+def _escaped(pattern: str) -> str:
+    """A pattern whose folders, where there are such, are meant as named: 'films [2020]/*.mp4'."""
+    escaped, so_far = [], Path()
+    for part in Path(pattern).parts:
+        so_far = so_far / part
+        escaped.append(glob.escape(part) if so_far.exists() else part)
+    return str(Path(*escaped))
 
 
 def movie_id_of(path: Path) -> str:

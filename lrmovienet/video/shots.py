@@ -35,6 +35,8 @@ KEPT = 512
 KEPT_BYTES = 320_000_000
 """Where so many frames are larger than this, fewer are kept."""
 JPEG_QUALITY = 90
+JUMP_S = 10.0
+"""A frame that stands longer, in a film whose others do not, is a gap in the time stamps."""
 DETECT_WIDTH = 256
 """Width in pixels at which cuts are looked for; finer detail is noise to the detector."""
 DETECTORS: dict[str, float] = {"content": 27.0, "adaptive": 3.0}
@@ -275,6 +277,12 @@ def _notes(film: Film, clock: Clock, untimed: int) -> list[str]:
         )
     if film.broken:
         notes.append(f"damaged: {film.broken} pieces of it could not be decoded")
+    longest = max(clock.ticks, default=0)
+    if longest * clock.tick_s > JUMP_S and longest > 100 * sorted(clock.ticks)[clock.frames // 2]:
+        notes.append(
+            f"times jump: by {longest * clock.tick_s:.0f} s after frame "
+            f"{clock.ticks.index(longest)}, as in recordings that were joined"
+        )
     if untimed:
         notes.append(
             f"no times: {untimed} of {clock.frames} frames have no time stamp that can be used; "

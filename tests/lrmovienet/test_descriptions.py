@@ -264,3 +264,22 @@ def test_files_that_are_no_subtitles(tmp_path, data, message):
 def test_a_missing_file(tmp_path):
     said = refused(read_subtitles, [tmp_path / "film.srt"], FILM, 60)
     assert said == f"{tmp_path}/film.srt: no such file of subtitles."
+
+
+def test_subtitles_that_last_no_time_are_counted(tmp_path, caplog):
+    cues = [("00:00:01,000", "00:00:01,000"), ("00:00:03,000", "00:00:02,000"),
+            ("00:00:04,000", "00:00:05,000")]  # fmt: skip
+    text = "".join(f"{i}\n{a} --> {b}\nSaid {i}.\n\n" for i, (a, b) in enumerate(cues))
+    (tmp_path / "film.srt").write_text(text)
+    (row,) = read_subtitles([tmp_path / "film.srt"], FILM, 60)
+    assert row.description == "Said 2."
+    assert "2 subtitles last no time and are left out" in caplog.text
+
+
+def test_a_subtitle_made_to_take_for_ever_is_cut(tmp_path):
+    """Taking tags out of a long line costs the square of its length."""
+    text = "1\n00:00:00,000 --> 00:00:01,000\nHello. " + "{\\" * 100_000 + "\n"
+    (tmp_path / "film.srt").write_text(text)
+    (row,) = read_subtitles([tmp_path / "film.srt"], FILM, 60)
+    assert row.description.startswith("Hello.")
+    assert len(row.description) <= 2000

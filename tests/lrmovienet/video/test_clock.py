@@ -176,3 +176,12 @@ def test_a_film_of_one_frame_lasts_as_long_as_a_frame(tmp_path):
     clock, notes = clock_of(path, tmp_path)
     assert (clock.frames, notes) == (1, [])
     assert clock.seconds == pytest.approx(0.04, abs=1e-6)
+
+
+def test_a_jump_in_the_times_is_told(tmp_path):
+    """As in recordings that were joined; nobody can say which of the two clocks is right."""
+    stamps = [*range(20), *range(20 + 25 * 60, 40 + 25 * 60)]
+    path = write_film(tmp_path / "film.mkv", shots_of([40]), stamps=stamps, tick=Fraction(1, 25))
+    clock, notes = clock_of(path, tmp_path)
+    assert clock.frames == 40
+    assert notes == ["times jump: by 60 s after frame 19, as in recordings that were joined"]

@@ -95,3 +95,13 @@ def test_text_and_lists_are_no_films(tmp_path, films, capsys, name, text, messag
     (tmp_path / "d.csv").write_text(f"video,description\n{name},Nothing.\n")
     assert ingest(tmp_path / "w", tmp_path / name, tmp_path / "d.csv") == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_folder_with_brackets_is_meant_as_it_is_named(tmp_path, films):
+    folder = tmp_path / "films [2020]"
+    folder.mkdir()
+    for name in ("a.avi", "b.avi"):
+        shutil.copy(films / name, folder)
+    shutil.copy(films / "d.csv", tmp_path)
+    assert ingest(tmp_path / "w", f"{folder}/*.avi", tmp_path / "d.csv") == 0
+    assert Workspace(tmp_path / "w").read("films")["movie_id"].to_pylist() == ["a", "b"]
