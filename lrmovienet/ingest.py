@@ -14,7 +14,7 @@ from eval.messages import printable
 from lrmovienet.config import StageConfig
 from lrmovienet.descriptions import Row, film_facts
 from lrmovienet.errors import UserError, shorten
-from lrmovienet.files import HashCache, sha256_file
+from lrmovienet.files import HashCache, sha256_file, sha256_of
 from lrmovienet.movienet.clips import MovieNetStage, shards_of
 from lrmovienet.movienet.films import (
     Film,
@@ -163,8 +163,9 @@ def _ingest_movienet(config: IngestConfig, root: Path) -> Outcome:
     workspace = Workspace(config.workspace)
     _stop_on_damage(tree, films, config)
     ranges = decide_ranges(all_that_tell(tree, films))
+    told = sha256_of([[movie_id, asdict(r)] for movie_id, r in sorted(ranges.items())])
     outcome = run_once(
-        workspace, "films", lambda: film_rows(films, ranges), version="films-1",
+        workspace, "films", lambda: film_rows(films, ranges), version=f"films-1:{told[:16]}",
         inputs=inputs, config=_kept_in_manifest(config),
     )  # fmt: skip
     _say(outcome)
