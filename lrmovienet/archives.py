@@ -154,6 +154,12 @@ def _any_index(tar: Stretch, wanted: Callable[[str], object]) -> Index:
     return index
 
 
+def size_and_time(path: Path) -> tuple[int, int]:
+    """What changes when a file does: its size, and when it was changed last in nanoseconds."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
 def open_zip(path: Path) -> zipfile.ZipFile:
     """Open a zip and read its directory.
 

@@ -8,11 +8,21 @@ import os
 import re
 import tempfile
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lrmovienet.archives import Index, Stretch, inflate, is_safe, open_zip, stored_at, tar_index
+from lrmovienet.archives import (
+    Index,
+    Stretch,
+    inflate,
+    is_safe,
+    open_zip,
+    size_and_time,
+    stored_at,
+    tar_index,
+)
 from lrmovienet.errors import ItemError, shorten
 
 MAX_FRAME_BYTES = 20_000_000
@@ -59,31 +69,31 @@ def _entries(folder: Path) -> list[tuple[Path, bool]]:
     return sorted(found)
 
 
-class FilmKeyframes:
+class FilmKeyframes(ABC):
     """A film's keyframes, wherever they lie."""
 
     name: str
     """What holds them, for messages."""
 
+    @abstractmethod
     def is_current(self) -> bool:
         """Whether what was learned of the place is still right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stamp(self) -> Any:
         """See `KeyframeReader.stamp`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self) -> Iterable[str]:
         """All names there, those that are no keyframe's among them. Raises ItemError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def other_name(self) -> str | None:
         """The name of something there, whatever it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, ref: str) -> bytes:
         """One keyframe's bytes. Raises ItemError where it is not there or too large."""
-        raise NotImplementedError
 
     def by_shot(self, movie_id: str) -> dict[int, list[str]]:
         """Shot -> the references of its keyframes, both in order. Raises ItemError."""
@@ -142,11 +152,11 @@ class _Tar(FilmKeyframes):
         self._file: Any = None
         self._stretch: Stretch | None = None
         self._index: Index | None = None
-        self._opened = _size_and_time(path)
+        self._opened = size_and_time(path)
 
     def is_current(self) -> bool:
         try:
-            return _size_and_time(self.path) == self._opened
+            return size_and_time(self.path) == self._opened
         except FileNotFoundError:
             return False
 
@@ -268,23 +278,18 @@ def _is_zip(place: Path) -> bool:
 
 def _stamp(path: Path) -> list[Any]:
     try:
-        return [path.name, *_size_and_time(path)]
+        return [path.name, *size_and_time(path)]
     except OSError as error:  # a link to nowhere; reading it will say so
         return [path.name, error.errno, 0]
 
 
 def _zip(path: Path) -> _Zip:
-    return _open_zip(path, *_size_and_time(path))
+    return _open_zip(path, *size_and_time(path))
 
 
 @functools.lru_cache(maxsize=4)
 def _open_zip(path: Path, size: int, mtime_ns: int) -> _Zip:
     return _Zip(path)
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _too_large(ref: str, size: int) -> ItemError:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lrmovienet.archives import is_safe, open_zip, read_member
+from lrmovienet.archives import is_safe, open_zip, read_member, size_and_time
 from lrmovienet.errors import ItemError, UserError, shorten
 from lrmovienet.movienet.annotation import json_object
 from lrmovienet.places import keyframe_places
@@ -82,7 +82,7 @@ class FilmFiles:
             if len(members) > 1:
                 names = " and ".join(repr(m.filename) for m in members[:2])
                 raise ItemError(f"{self.path}: has {names}; take one of them out.")
-            archive = _directory(self.path, self.ending, *_size_and_time(self.path)).archive
+            archive = self._directory.archive
             return read_member(archive, members[0], MAX_FILE_BYTES) if members else None
         path = self.path / f"{movie_id}{self.ending}"
         try:
@@ -98,7 +98,11 @@ class FilmFiles:
         """Names in the zip that point outside of it; they are never opened."""
         if not self._is_zip:
             return []
-        return _directory(self.path, self.ending, *_size_and_time(self.path)).refused
+        return self._directory.refused
+
+    @property
+    def _directory(self) -> "_Directory":
+        return _directory(self.path, self.ending, *size_and_time(self.path))
 
     @property
     def _is_zip(self) -> bool:
@@ -108,7 +112,7 @@ class FilmFiles:
         return name.endswith(self.ending) and not name.startswith(".")
 
     def _members(self) -> dict[str, list[zipfile.ZipInfo]]:
-        return _directory(self.path, self.ending, *_size_and_time(self.path)).members
+        return self._directory.members
 
 
 @dataclass
@@ -235,11 +239,6 @@ class _Directory:
 @functools.lru_cache(maxsize=8)
 def _directory(path: Path, ending: str, size: int, mtime_ns: int) -> _Directory:
     return _Directory(path, ending)
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _entries(folder: Path) -> list[Path]:

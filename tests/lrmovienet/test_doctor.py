@@ -156,6 +156,15 @@ def test_names_that_point_outside_are_told_and_not_opened(
     assert "3 names point outside of the zip, such as '../tt2.json'" in found["problems"][0]
 
 
+def test_names_cannot_move_the_cursor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(tmp_path / "annotation.v1.zip", "w") as archive:
+        archive.writestr("annotation/\x1b[31mtt1.json", '{"story": [{}]}')
+    assert main(["doctor", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "tt1" in printed
+    assert "\x1b[31mtt1" not in printed
+
+
 def test_an_empty_folder_and_what_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from lrmovienet.video.shots import (
     Detection,
     _Kept,
     cut_film,
+    kept_of,
     keyframes_of,
     stride_of,
 )
@@ -99,3 +100,12 @@ def test_cuts_told_late_have_the_right_frames(tmp_path):
     assert shown == [frame for shot in cut.shots for frame in keyframes_of(shot)]
     assert cut.shots[0] == (0, 39)
     assert cut.shots[-1][1] == 98
+
+
+def test_fewer_large_pictures_are_kept():
+    """At most 320 MB of them, and always a power of two."""
+    at_240 = 426 * 478 * 3 // 2  # the largest that 240 rows leave of a wide film
+    assert kept_of(at_240) == KEPT == 512
+    assert kept_of(1920 * 1080 * 3 // 2) == 64  # 3.1 MB each
+    assert kept_of(3840 * 2160 * 3 // 2) == 16
+    assert keyframes_of((0, 999), 64) == (240, 496, 736)  # every 16th: 249, 498, 747 rounded down
