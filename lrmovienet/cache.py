@@ -53,12 +53,12 @@ class Cache:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as database:
-                with database:  # one transaction
-                    database.execute(
-                        "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB)"
-                    )
-                    yield database
+            # Closed at the end, and before that one transaction.
+            with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as database, database:
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, value BLOB)"
+                )
+                yield database
         except sqlite3.OperationalError as error:
             # No disk, no permission, somebody else's lock: the machine's doing, not the file's.
             raise OSError(None, f"{self.path}: {error}", str(self.path)) from None

@@ -29,7 +29,7 @@ class SwinSize:
     @property
     def features(self) -> int:
         """Channels of the last stage."""
-        return self.width * 2 ** (len(self.depths) - 1)
+        return self.width << len(self.depths) - 1
 
 
 @lru_cache
@@ -172,7 +172,9 @@ class Stage(nn.Module):
         """(n, grid^2, d) -> (n, grid^2 / 4, 2 d), or as it came from the last stage."""
         for block in self.blocks:
             x = block(x)
-        return x if self.downsample is None else self.downsample(x)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        return x
 
 
 class PatchEmbedding(nn.Module):
@@ -197,9 +199,7 @@ class Swin(nn.Module):
         last = len(size.depths) - 1
         self.patch_embed = PatchEmbedding(size.width)
         self.layers = nn.ModuleList(
-            Stage(
-                size.width * 2**i, depth, heads, size.window, size.image // 4 // 2**i, i == last
-            )  # fmt: skip
+            Stage(size.width * 2**i, depth, heads, size.window, size.image // 4 // 2**i, i == last)
             for i, (depth, heads) in enumerate(zip(size.depths, size.heads, strict=True))
         )
         self.norm = nn.LayerNorm(size.features)
