@@ -89,7 +89,7 @@ def run(config: ShowConfig) -> None:
     workspace = Workspace(config.workspace)
     folder = config.out or config.workspace / "cards"
     clips = {row["clip_id"]: row for row in workspace.read("clips").to_pylist()}
-    chosen = _choose(config.clips, list(clips), config.limit)
+    chosen = choose(config.clips, list(clips), config.limit)
     labels = _labels(workspace, set(chosen))
     console = Console()
     reader, problems = None, list[str]()
@@ -108,7 +108,8 @@ def run(config: ShowConfig) -> None:
     console.print(f"{len(chosen)}{rest} cards in {folder}", markup=False)
 
 
-def _choose(asked: list[str], existing: list[str], limit: int) -> list[str]:
+def choose(asked: list[str], existing: list[str], limit: int) -> list[str]:
+    """The clips that are asked for, or the first `limit`. Raises UserError for one that is not."""
     known = set(existing)
     for clip_id in asked:
         if clip_id not in known:

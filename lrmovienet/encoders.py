@@ -13,17 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lrmovienet.errors import ItemError, UserError, shorten
+from lrmovienet.errors import UserError, shorten
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.packaged import packaged_file
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from lrmovienet.pictures import picture
 
 Halfs = npt.NDArray[np.float16]
 T = TypeVar("T")
@@ -196,7 +194,7 @@ class TransformersFrames:
         processor, model = self._loaded
 
         def forward(batch: Sequence[bytes]) -> Halfs:
-            pictures = [_picture(image) for image in batch]
+            pictures = [picture(image) for image in batch]
             pixels = processor(images=pictures, return_tensors="pt").to(self.device)
             with torch.inference_mode():
                 hidden = model(**pixels).last_hidden_state[:, 0]
@@ -323,20 +321,6 @@ def _half(values: npt.NDArray[np.float32], name: str) -> Halfs:
 def _after(parts: list[int | None], part: int) -> int:
     """The place behind the last occurrence of `part`."""
     return len(parts) - parts[::-1].index(part)
-
-
-def _picture(data: bytes) -> "Image":
-    from PIL import Image
-
-    from lrmovienet.tagging.efficientnet_lite import MAX_PIXELS
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ItemError(f"an image of {image.width} x {image.height} pixels is too large")
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ItemError(f"not a readable image ({error})") from None
 
 
 def _offline() -> None:

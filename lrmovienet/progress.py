@@ -17,14 +17,21 @@ def progress(what: str, total: int, unit: str = "items") -> Iterator[Callable[[i
             BarColumn,
             MofNCompleteColumn,
             Progress,
+            ProgressColumn,
+            Task,
             TextColumn,
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(f"{task.speed:.3g}/s" if task.speed else "")
 
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            Rate(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(what, total=total)
@@ -40,7 +47,7 @@ def progress(what: str, total: int, unit: str = "items") -> Iterator[Callable[[i
         if now - last >= LOG_EVERY_S and done < total:
             last = now
             rate = done / (now - started)
-            left = f", about {(total - done) / rate:.0f} s left" if rate else ""
+            left = f", {rate:.3g}/s, about {(total - done) / rate:.0f} s left" if rate else ""
             sys.stderr.write(f"{what}: {done}/{total} {unit}{left}\n")
             sys.stderr.flush()
 

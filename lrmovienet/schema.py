@@ -22,7 +22,7 @@ from lrmovienet.columns import (
 )
 from lrmovienet.errors import UserError, shorten
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a column changes meaning, name or type. Written into every manifest and part."""
 
 GRADES = {"high": 2, "medium": 1, "low": 0}
@@ -33,6 +33,9 @@ PAIR_PERCENTS = (5, 10, 20, 40)
 
 KEYFRAME = pa.struct([pa.field("ref", pa.string()), pa.field("sha256", pa.string())])
 """A frame as a reference into the film's tar or folder, and the sha256 of its JPEG bytes."""
+
+CAST = pa.struct([pa.field("actor", pa.string()), pa.field("character", pa.string())])
+"""Who plays whom; either can be missing."""
 
 SOURCE = pa.struct(
     [
@@ -75,6 +78,7 @@ FILMS = Table(
         Column("fps_points", pa.int32(), "a number, 0 or more", at_least(0), nullable=True),
         Column("fps_residual_s", pa.float64(), "seconds", at_least(0), nullable=True),
         Column("fps_worst_s", pa.float64(), "seconds", at_least(0), nullable=True),
+        Column("cast", pa.list_(CAST), "a list of actors and characters, may be empty"),
         Column("shots_include_end", pa.bool_(), "true or false", nullable=True),
         Column("shots_by", pa.string(), "what says so", nullable=True),
         Column("frames_include_end", pa.bool_(), "true or false", nullable=True),
@@ -110,11 +114,16 @@ IMAGE_LABELS = Table(
     (
         _clip_id,
         _label,
-        Column("score", pa.float32(), "a probability between 0 and 1", between(0, 1)),
+        Column("score", pa.float32(), "a number from 0 to 1", between(0, 1), nullable=True),
         Column("frames_hit", pa.int32(), "a number of frames, 1 or more", at_least(1)),
+        Column("frame_scores", pa.list_(pa.float32()), "a score a keyframe", nullable=True),
+        Column("threshold", pa.float32(), "a number from 0 to 1", between(0, 1), nullable=True),
         Column("tagger", pa.string(), "the tagger's name", not_blank),
     ),
 )
+"""What a tagger saw in a clip, from a low floor up. `score` is the best of `frame_scores`: one a
+keyframe, empty where it is below the floor. By the tagger's own rule a label counts whose score
+exceeds `threshold`. All three are empty where tags came without scores."""
 
 TEXT_LABELS = Table(
     "text_labels",

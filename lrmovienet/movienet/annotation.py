@@ -99,6 +99,24 @@ def parse_meta(data: bytes) -> tuple[str | None, list[str]]:
     return (clean(title).strip() or None) if title else None, [g for g in cleaned if g]
 
 
+def parse_cast(data: bytes) -> list[dict[str, str | None]]:
+    """The ``actor`` and ``character`` of each of a film's cast, as far as its meta names them.
+
+    What is not as MovieNet writes it is left out: nothing hangs on it but a check of labels.
+
+    Raises:
+        ItemError: the file is no JSON object.
+    """
+    cast = json_object(data).get("cast")
+    people = [p for p in cast if isinstance(p, dict)] if isinstance(cast, list) else []
+    named = [
+        {role: clean(text).strip() if isinstance(text := p.get(key), str) else None
+         for role, key in (("actor", "name"), ("character", "character"))}
+        for p in people
+    ]  # fmt: skip
+    return [person for person in named if person["actor"] or person["character"]]
+
+
 def parse_shots(data: bytes) -> list[Shot]:
     """A shot file: the frames of each shot, and of its keyframes where the line has them.
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lrmovienet.errors import ItemError, UserError
@@ -12,6 +12,7 @@ from lrmovienet.movienet.annotation import (
     Shot,
     clean,
     parse_annotation,
+    parse_cast,
     parse_meta,
     parse_shots,
 )
@@ -32,6 +33,7 @@ class Film:
     movie_id: str
     title: str | None = None
     genres: list[str] | None = None
+    cast: list[dict[str, str | None]] = field(default_factory=list)
     annotation: Annotation | None = None
     shots: list[Shot] | None = None
     notes: list[str] | None = None
@@ -143,7 +145,7 @@ def film_rows(films: list[Film], ranges: dict[str, Ranges]) -> Columns:
         known, rate = ranges[film.movie_id], film.annotation.rate
         row: dict[str, Any] = {
             "movie_id": film.movie_id, "title": film.title, "genres": film.genres or [],
-            "source": "movienet", "stories": len(film.annotation.stories),
+            "cast": film.cast, "source": "movienet", "stories": len(film.annotation.stories),
             "shots": len(film.shots) if film.shots else None, "notes": film.notes or [],
             "shots_include_end": known.shots_include_end, "shots_by": known.shots_by,
             "frames_include_end": known.frames_include_end, "frames_by": known.frames_by,
@@ -214,6 +216,7 @@ def read_film(
             film.note("kept, no meta: title and genres are not known")
         else:
             film.title, film.genres = parse_meta(meta)
+            film.cast = parse_cast(meta)
     except ItemError as error:
         film.annotation = None
         film.damage = f"{doing}/{film.movie_id}.json: {error}"

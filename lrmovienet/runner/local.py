@@ -59,6 +59,8 @@ class Job:
     processes: int = 1
     fail_fast: bool = False
     """Stop at the first item that fails."""
+    prepared_s: float = 0.0
+    """Seconds that went into what the stage rests on, before it runs."""
     keep_failures: bool = True
     """Keep failed items as dropped rows; otherwise they end the run once all others are done."""
 
@@ -98,10 +100,8 @@ def run_table(workspace: Workspace, job: Job) -> Outcome:
         UserError: every item failed, or `keep_failures` is off and one failed. Done shards stay.
         OSError: the disk is full or not writable. Finished tables and shards stay.
     """
-    started = time.monotonic()
-    identity = [SCHEMA_VERSION, job.table, job.stage.version]
-    keys = [sha256_of([*identity, shard]) for shard in job.shards]
-    table_key = sha256_of([*identity, keys])
+    started = time.monotonic() - job.prepared_s
+    keys, table_key = _keys(job)
     with workspace.locked():
         manifest = workspace.manifest(job.table)
         if manifest and manifest.key == table_key and _in_place(workspace, manifest):
@@ -157,13 +157,37 @@ class _Once:
         return self.make()
 
 
+def pending(workspace: Workspace, job: Job) -> list[int]:
+    """The shards that `run_table` would have to run, by number, for what is made ready for them."""
+    keys, _ = _keys(job)
+    manifest = workspace.manifest(job.table)
+    parts = () if manifest is None else (*manifest.parts, *manifest.dropped)
+    folder = workspace.folder(job.table)
+    damaged = {p.key for p in parts if p.failed or not _is_whole(folder / p.file, p.sha256)}
+    done = {p.key for p in parts if p.kind == "part"} - damaged
+    building = workspace.root / ".building" / job.table
+    return [
+        i
+        for i, key in enumerate(keys)
+        if key not in done and not (building / building_name(key, "part", 0)).exists()
+    ]
+
+
+def _keys(job: Job) -> tuple[list[str], str]:
+    """The key of each shard's part, and the table's."""
+    identity = [SCHEMA_VERSION, job.table, job.stage.version]
+    keys = [sha256_of([*identity, shard]) for shard in job.shards]
+    return keys, sha256_of([*identity, keys])
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    return path.exists() and sha256_file(path) == sha256
+
+
 def _in_place(workspace: Workspace, manifest: Manifest) -> bool:
     folder = workspace.folder(manifest.table)
     parts = (*manifest.parts, *manifest.dropped)
-    return all(
-        not p.failed and (folder / p.file).exists() and sha256_file(folder / p.file) == p.sha256
-        for p in parts
-    )
+    return all(not p.failed and _is_whole(folder / p.file, p.sha256) for p in parts)
 
 
 def _take_over(

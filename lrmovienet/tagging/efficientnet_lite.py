@@ -6,23 +6,20 @@ TensorFlow, so convolutions pad as its "SAME" does: unevenly where the stride is
 are those of the packaged checkpoint.
 """
 
-import io
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lrmovienet.errors import ItemError, UserError
+from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file
 from lrmovienet.packaged import packaged_file
+from lrmovienet.pictures import picture
 
 SIZE = 224
 FEATURES = 1280
 CLASSES = 1000
-MAX_PIXELS = 64 * 2**20
-"""A larger frame is refused before it is decoded: 64 megapixels are far beyond any film."""
 
 STAGES = (
     # blocks, kernel, stride of the first block, expansion, channels out
@@ -137,22 +134,14 @@ def load_packaged() -> tuple[EfficientNetLite0, str]:
     return model.eval().requires_grad_(False), sha256_file(path)
 
 
+def pixels(jpeg: bytes, side: int = SIZE, *, bicubic: bool = True) -> Tensor:
+    """An image file's bytes -> (3, side, side), RGB from 0 to 255. Raises ItemError."""
+    values = torch.frombuffer(
+        bytearray(picture(jpeg, side, bicubic=bicubic).tobytes()), dtype=torch.uint8
+    )
+    return values.view(side, side, 3).permute(2, 0, 1)
+
+
 def preprocess(jpeg: bytes) -> Tensor:
-    """An image file's bytes -> (3, 224, 224), RGB, ``(value - 127) / 128``.
-
-    The whole frame is resized to a square (bicubic, with smoothing) and nothing is cropped: what
-    stands at the sides of a wide film frame belongs to the scene.
-
-    Raises:
-        ItemError: the bytes are no image, or one of more than `MAX_PIXELS`.
-    """
-    try:
-        with Image.open(io.BytesIO(jpeg)) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ItemError(f"an image of {width} x {height} pixels is too large for a frame")
-            rgb = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ItemError(f"not a readable image ({error})") from None
-    values = torch.frombuffer(bytearray(rgb.tobytes()), dtype=torch.uint8)
-    return (values.view(SIZE, SIZE, 3).permute(2, 0, 1).float() - 127) / 128
+    """An image file's bytes -> (3, 224, 224), RGB, ``(value - 127) / 128``. Raises ItemError."""
+    return (pixels(jpeg).float() - 127) / 128

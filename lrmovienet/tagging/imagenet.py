@@ -5,22 +5,21 @@ good part of them dogs: it is here so that every step runs on any machine withou
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.labels import normal_form
-from lrmovienet.errors import ItemError
-from lrmovienet.files import sha256_file, sha256_of
-from lrmovienet.keyframes import KeyframeReader
-from lrmovienet.runner import Columns
+from lrmovienet.files import sha256_file
+from lrmovienet.tagging.frames import Floats
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lrmovienet.tagging.efficientnet_lite import EfficientNetLite0
 
 TAGGER = "imagenet-efficientnet-lite0"
+THRESHOLD = 0.05
 
 RENAMED = {
     "a cat having a striped coat": "tiger cat",
@@ -59,25 +58,30 @@ def weights_sha256() -> str:
 
 @dataclass(frozen=True)
 class ImageNetTagger:
-    """Stage: clip_id, keyframes -> clip_id, label, score, frames_hit, tagger, drop_reason.
+    """EfficientNet-lite0: a label's score is the sum of its classes' probabilities."""
 
-    A label's probability in a frame is the sum over the classes of that name. Its `score` is the
-    largest over the clip's frames, rounded to 4 decimals, and `frames_hit` counts the frames in
-    which it reaches `floor`. Labels that reach it in no frame are not rows; those that do but
-    come after the `top` best are dropped rows. Equal scores go by name.
-    """
-
-    root: Path
-    floor: float
-    top: int
     weights: str
     """Sha256 of the weights."""
+    name: str = TAGGER
 
     @property
-    def version(self) -> str:
-        """Changes with the options, the weights and the class names."""
-        made_from = [self.floor, self.top, self.weights, class_labels()]
-        return f"imagenet-1:{sha256_of(made_from)[:16]}"
+    def labels(self) -> tuple[str, ...]:
+        """The 998 different labels."""
+        return tuple(dict.fromkeys(class_labels()))
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """One for all: of a thousand classes that add up to 1, few reach it."""
+        return (THRESHOLD,) * len(self.labels)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The name, the weights, and how frames are made ready."""
+        return {"name": self.name, "weights": self.weights, "frames": "bicubic-224"}
+
+    def load(self) -> None:
+        """Read the packaged weights. Raises UserError."""
+        self._model  # noqa: B018
 
     @cached_property
     def _model(self) -> "EfficientNetLite0":
@@ -85,71 +89,20 @@ class ImageNetTagger:
 
         return load_packaged()[0]
 
-    def __call__(self, batch: Columns) -> Columns:
-        """Raises ItemError for a clip with a keyframe that is missing or not an image."""
+    def pixels(self, jpeg: bytes) -> "Tensor":
+        """One frame, (3, 224, 224), 0 to 255. Raises ItemError."""
+        from lrmovienet.tagging.efficientnet_lite import pixels
+
+        return pixels(jpeg)
+
+    def scores(self, batch: "Tensor") -> Floats:
+        """Frames (n, 3, 224, 224), 0 to 255 -> (n, 998)."""
         import torch
 
-        threads = torch.get_num_threads()
-        # One thread each: sums then come out alike on machines with different numbers of cores,
-        # and several processes do not fight over them.
-        torch.set_num_threads(1)
-        try:
-            return self._tag(batch)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _tag(self, batch: Columns) -> Columns:
-        rows: list[dict[str, Any]] = []
-        seen: dict[str, dict[str, float]] = {}
-        for clip_id, keyframes in zip(batch["clip_id"], batch["keyframes"], strict=True):
-            frames = [self._frame(clip_id, frame, seen) for frame in keyframes]
-            rows += self._clip(clip_id, frames)
-        names = ("clip_id", "label", "score", "frames_hit", "tagger", "drop_reason")
-        return {name: [row.get(name) for row in rows] for name in names}
-
-    def _frame(
-        self, clip_id: str, frame: dict[str, str], seen: dict[str, dict[str, float]]
-    ) -> dict[str, float]:
-        """Probability of each label in one frame; equal frames of a shard are run once."""
-        if frame["sha256"] not in seen:
-            import torch
-
-            from lrmovienet.tagging.efficientnet_lite import preprocess
-
-            jpeg = KeyframeReader(self.root).read(frame["ref"], frame["sha256"])
-            try:
-                image = preprocess(jpeg)
-            except ItemError as error:
-                raise ItemError(f"{clip_id}: keyframe {frame['ref']}: {error}") from None
-            # One frame at a time costs about as much as a batch, and a frame's scores then do not
-            # depend, in their last digits, on the frames that happen to stand beside it.
-            with torch.inference_mode():
-                probabilities = self._model(image[None])[0].double().softmax(0).tolist()
-            of_label: dict[str, float] = {}
-            for label, probability in zip(class_labels(), probabilities, strict=True):
-                of_label[label] = of_label.get(label, 0.0) + probability
-            seen[frame["sha256"]] = of_label
-        return seen[frame["sha256"]]
-
-    def _clip(self, clip_id: str, frames: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-        best = {label: max(frame[label] for frame in frames) for label in frames[0]}
-        order = sorted(best, key=lambda label: (-best[label], label))
-        labels = [label for label in order if best[label] >= self.floor]
-        if not labels:
-            reason = (
-                f"no label reaches the floor {self.floor} "
-                f"(best: {order[0]!r}, {best[order[0]]:.4f})"
-            )
-            return [{"clip_id": clip_id, "drop_reason": reason}]
-        beyond = f"beyond the {self.top} best labels of the clip"
-        return [
-            {
-                "clip_id": clip_id,
-                "label": label,
-                "score": round(min(best[label], 1.0), 4),
-                "frames_hit": sum(frame[label] >= self.floor for frame in frames),
-                "tagger": TAGGER,
-                "drop_reason": beyond if i >= self.top else None,
-            }
-            for i, label in enumerate(labels)
-        ]
+        number = {label: i for i, label in enumerate(self.labels)}
+        of_class = torch.tensor([number[label] for label in class_labels()])
+        with torch.inference_mode():
+            probabilities = self._model((batch.float() - 127) / 128).double().softmax(1)
+            summed = probabilities.new_zeros(len(batch), len(number))
+            scores: Floats = summed.index_add_(1, of_class, probabilities).float().numpy()
+        return scores

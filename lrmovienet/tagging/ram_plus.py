@@ -9,19 +9,19 @@ does not run beside current libraries.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from eval.labels import normal_form
 from lrmovienet.errors import UserError, shorten
+from lrmovienet.tagging.efficientnet_lite import pixels
+from lrmovienet.tagging.frames import Floats
 from lrmovienet.tagging.swin import Swin, SwinSize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -262,8 +262,49 @@ def _which(size: RamSize) -> str:
     return "Expected RAM (ram_swin_large_14m.pth); for RAM++'s checkpoint give --tagger ram_plus."
 
 
-def probabilities(model: RamPlus, images: Tensor) -> npt.NDArray[np.float32]:
-    """Scores (n, tags) of frames (n, 3, 384, 384), RGB 0 to 255, on the model's device."""
-    with torch.inference_mode():
-        scores: npt.NDArray[np.float32] = model(images).float().sigmoid().cpu().numpy()
-    return scores
+@dataclass(frozen=True)
+class RamTagger:
+    """RAM++ or RAM as a tagger."""
+
+    name: str
+    """ram_plus or ram."""
+    checkpoint: Path
+    weights: str
+    """Sha256 of the checkpoint."""
+    precision: str = "fp32"
+    device: str = "cpu"
+    size: RamSize = RAM_PLUS
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The 4,585 tags."""
+        return tags()
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The published ones."""
+        return thresholds()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The name, the weights and the precision. The device is left out on purpose."""
+        return {"name": self.name, "weights": self.weights, "precision": self.precision}
+
+    def load(self) -> None:
+        """Read the checkpoint. Raises UserError."""
+        self._model  # noqa: B018
+
+    @cached_property
+    def _model(self) -> RamPlus:
+        return load(self.checkpoint, self.size, self.precision, self.device)
+
+    def pixels(self, jpeg: bytes) -> Tensor:
+        """One frame, (3, 384, 384), 0 to 255, resized as upstream does. Raises ItemError."""
+        return pixels(jpeg, self.size.swin.image, bicubic=False)
+
+    def scores(self, batch: Tensor) -> Floats:
+        """Frames (n, 3, 384, 384), 0 to 255 -> (n, 4585), the sigmoid of the logits."""
+        with torch.inference_mode():
+            logits = self._model(batch.to(self.device, non_blocking=True))
+            scores: Floats = logits.float().sigmoid().cpu().numpy()
+        return scores

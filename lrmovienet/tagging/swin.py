@@ -136,7 +136,8 @@ class Block(nn.Module):
         if self.shift:
             y = y.roll((self.shift, self.shift), (1, 2))
         x = x + y.reshape(n, tokens, width)
-        return x + self.mlp(self.norm2(x))
+        mixed: Tensor = self.mlp(self.norm2(x))
+        return x + mixed
 
 
 class PatchMerging(nn.Module):

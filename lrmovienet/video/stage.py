@@ -79,7 +79,7 @@ class VideoStage:
     def _row(self, movie_id: str, file: str, sha256: str) -> dict[str, Any]:
         cut = self.make_frames(movie_id, file, sha256)
         return {
-            "movie_id": movie_id, "genres": [], "source": "video", "file": file,
+            "movie_id": movie_id, "genres": [], "cast": [], "source": "video", "file": file,
             "shots": len(cut.shots), "frames": cut.clock.frames, "fps": cut.clock.fps,
             "tick_s": cut.clock.tick_s, "ticks": cut.clock.ticks, "notes": cut.notes,
             "frames_sha256": sha256_file(self.frames_of(movie_id, sha256)[0]),

@@ -9,7 +9,8 @@ from lrmovienet.errors import UserError
 from lrmovienet.schema import IMAGE_LABELS, PREDICTIONS, RECORDS, TABLES, from_columns, validate
 
 GOOD = {
-    "clip_id": ["c1"], "label": ["dog"], "score": [0.5], "frames_hit": [1], "tagger": ["t"],
+    "clip_id": ["c1"], "label": ["dog"], "score": [0.5], "frames_hit": [1],
+    "frame_scores": [[0.5, None]], "threshold": [0.25], "tagger": ["t"],
 }  # fmt: skip
 
 
@@ -45,10 +46,10 @@ def test_good_rows_come_back_in_the_schema():
         ("label", "e\u0301", "NFC"),
         ("label", "", "1 to 200"),
         ("label", "x" * 201, "1 to 200"),
-        ("score", float("nan"), "between 0 and 1"),
-        ("score", float("inf"), "between 0 and 1"),
-        ("score", 1.1, "between 0 and 1"),
-        ("score", -0.1, "between 0 and 1"),
+        ("score", float("nan"), "from 0 to 1"),
+        ("score", float("inf"), "from 0 to 1"),
+        ("score", 1.1, "from 0 to 1"),
+        ("score", -0.1, "from 0 to 1"),
         ("frames_hit", 0, "1 or more"),
         ("tagger", " ", "the tagger's name"),
     ],
@@ -115,7 +116,7 @@ ROW = {
     "films": {
         "movie_id": "tt1", "title": None, "genres": [], "source": "video", "file": None,
         "stories": 0, "shots": None, "frames": 3, "fps": 25.0, "fps_points": None,
-        "fps_residual_s": 0.0, "fps_worst_s": None, "shots_include_end": True, "shots_by": None,
+        "fps_residual_s": 0.0, "fps_worst_s": None, "cast": [], "shots_include_end": True, "shots_by": None,
         "frames_include_end": None, "frames_by": "x", "tick_s": 0.04, "ticks": [1, 1, 2],
         "frames_sha256": None, "notes": [],
     },
@@ -125,7 +126,8 @@ ROW = {
         "keyframes": [{"ref": "tt1/shot_0000_img_0.jpg", "sha256": "0" * 64}],
     },
     "image_labels": {
-        "clip_id": "c", "label": "dog", "score": 1.0, "frames_hit": 1, "tagger": "t",
+        "clip_id": "c", "label": "dog", "score": 1.0, "frames_hit": 1,
+        "frame_scores": [None, 1.0], "threshold": 0.5, "tagger": "t",
     },
     "text_labels": {
         "clip_id": "c", "label": "dog", "kind": "event", "generator": "g", "prompt_version": "1",
@@ -162,7 +164,7 @@ WRONG = {
         "movie_id": ID, "genres": (None,), "source": ("film", None), "stories": (-1,),
         "shots": (-1,), "frames": (-1,), "fps": (-0.5, float("nan")), "fps_points": (-1,),
         "fps_residual_s": (-0.1,), "fps_worst_s": (float("inf"),), "tick_s": (-1.0,),
-        "notes": (None,),
+        "notes": (None,), "cast": (None,),
     },
     "clips": {
         "clip_id": ID, "movie_id": ID, "genres": (None,), "description": BLANK,
@@ -171,7 +173,7 @@ WRONG = {
     },
     "image_labels": {
         "clip_id": ID, "label": LABEL, "score": (-0.5, 1.5), "frames_hit": (0, -1),
-        "tagger": BLANK,
+        "threshold": (-0.5, 1.5), "tagger": BLANK,
     },
     "text_labels": {
         "clip_id": ID, "label": LABEL, "kind": ("image", ""), "generator": BLANK,
