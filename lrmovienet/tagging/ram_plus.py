@@ -219,7 +219,12 @@ def select(
     if not isinstance(stored, Mapping) or not all(isinstance(v, Tensor) for v in stored.values()):
         raise UserError(f"{where}: holds no weights under 'model'. {_which(size)}")
     # Older checkpoints have another name for the head.
-    stored = {str(k).replace("vision_multi", "tagging_head"): v for k, v in stored.items()}
+    given, stored = stored, {}
+    for name, value in given.items():
+        new = str(name).replace("vision_multi", "tagging_head")
+        if new in stored:
+            raise UserError(f"{where}: {new} is there twice, under two names. {_which(size)}")
+        stored[new] = value
     for name, value in expected.items():
         if name not in stored:
             raise UserError(f"{where}: {name} is missing. {_which(size)}")

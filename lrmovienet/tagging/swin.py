@@ -38,20 +38,22 @@ def relative_index(window: int) -> Tensor:
 
     It is ``(dy + window - 1) * (2 window - 1) + dx + window - 1``, query minus key.
     """
-    side = torch.arange(window)
-    y, x = side.repeat_interleave(window), side.repeat(window)
-    dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
-    return (dy + window - 1) * (2 * window - 1) + dx + window - 1
+    with torch.inference_mode(False):  # kept for later calls, which may want gradients
+        side = torch.arange(window, device="cpu")
+        y, x = side.repeat_interleave(window), side.repeat(window)
+        dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
+        return (dy + window - 1) * (2 * window - 1) + dx + window - 1
 
 
 @lru_cache
 def shift_mask(grid: int, window: int) -> Tensor:
     """(windows, window^2, window^2) for a grid rolled by half a window: 0 or `REGION_PENALTY`."""
-    part = torch.zeros(grid, dtype=torch.int64)
-    part[grid - window :] = 1
-    part[grid - window // 2 :] = 2
-    region = to_windows((3 * part[:, None] + part[None, :])[None, :, :, None], window)[..., 0]
-    return (region[:, :, None] != region[:, None, :]) * REGION_PENALTY
+    with torch.inference_mode(False):
+        part = torch.zeros(grid, dtype=torch.int64, device="cpu")
+        part[grid - window :] = 1
+        part[grid - window // 2 :] = 2
+        region = to_windows((3 * part[:, None] + part[None, :])[None, :, :, None], window)[..., 0]
+        return (region[:, :, None] != region[:, None, :]) * REGION_PENALTY
 
 
 def to_windows(x: Tensor, window: int) -> Tensor:
