@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all bench lint types setup clean
+.PHONY: demo test test-all bench lint types setup llm clean
 
 demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
@@ -12,12 +12,13 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q
 
 # Everything that needs no GPU: also what trains, kills runs or runs a language model.
-test-all: $(VENV)/.installed
+test-all: $(VENV)/.installed $(VENV)/.llm
 	$(BIN)/python -m pytest -q -m "not gpu"
 
 # Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes, and 7 GB for a while.
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/labels.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed
@@ -28,6 +29,16 @@ types: $(VENV)/.installed
 	$(BIN)/mypy
 
 setup: $(VENV)/.installed
+
+# llama.cpp, for LLaMa2 from a GGUF file: compiles for five to ten minutes on two cores. For the processor's
+# own instructions leave NATIVE out (where it can be trusted: some virtual machines say more than they can);
+# for a GPU add -DGGML_CUDA=on. No cache: pip would reuse a wheel that was built with other flags.
+llm: $(VENV)/.llm
+
+$(VENV)/.llm: $(VENV)/.installed
+	CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" $(BIN)/python -m pip install --disable-pip-version-check \
+	    --no-cache-dir -e '.[llm]'
+	touch $@
 
 $(VENV)/.installed: pyproject.toml requirements-models.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; give one: make PYTHON=python3.11")'

@@ -154,7 +154,9 @@ def ask_all(
     for clip_id, sentence in sentences.items():
         for kind in KINDS:
             text = prompt.text(kind, sentence)
-            requests[clip_id, kind] = Request(text, seed_of(seed, clip_id, text), listed)
+            requests[clip_id, kind] = Request(
+                text, seed_of(seed, clip_id, text), listed, prompt.shared(kind)
+            )
     first, failed = _ask(answers, requests, "asking")
     second: dict[Key, Request] = {}
     for key, completion in first.items() if ask_again else ():

@@ -28,6 +28,9 @@ class Request:
     """Of what is drawn; without effect at temperature 0."""
     listed: bool = False
     """Whether the answer is forced to be a numbered list, by a grammar."""
+    shared: int = 0
+    """Characters at the prompt's beginning that others begin with too: a model need not read them
+    each time. They change no answer."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,21 @@ def seed_of(run: int, clip_id: str, prompt: str) -> int:
     """A request's seed, from 0 to 2^31 - 1: the same on every machine and in any order."""
     digest = hashlib.sha256(f"{run}\n{clip_id}\n{prompt}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def shared_tokens(tokens: Sequence[int], beginning: Sequence[int]) -> int:
+    """How many tokens of a prompt can be read once for all.
+
+    It hangs on the prompt alone, so that what was asked before changes nothing. The last token of
+    what is shared is left out: with the next character it may be another one. One token at least
+    is left to read.
+
+    Args:
+        tokens: of the whole prompt.
+        beginning: of its shared characters alone.
+    """
+    most = min(len(tokens), len(beginning)) - 1
+    return next((i for i in range(most) if tokens[i] != beginning[i]), max(most, 0))
 
 
 def surely_fits(prompt: str, room: int) -> bool:

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from lrmovienet.errors import ItemError, UserError
-from lrmovienet.text.answers import Answered, Completion, Finish, Request, surely_fits
+from lrmovienet.text.answers import (
+    Answered,
+    Completion,
+    Finish,
+    Request,
+    shared_tokens,
+    surely_fits,
+)
 from lrmovienet.text.grammar import numbered_list
 
 LISTED_PENALTY = 1.15
@@ -98,8 +105,7 @@ class LlamaCpp:
         def is_late(*_: Any) -> bool:
             return time.monotonic() - started > self.timeout_s
 
-        # What an earlier prompt left in memory would change the last bits of this answer.
-        self._model.reset()
+        self._begin(tokens, request)
         answer = self._model.create_completion(
             tokens,
             max_tokens=self.max_new_tokens,
@@ -118,6 +124,21 @@ class LlamaCpp:
         return Completion(
             choice["text"], finish, usage["prompt_tokens"], usage["completion_tokens"]
         )
+
+    def _begin(self, tokens: list[int], request: Request) -> None:
+        """Have the model's memory hold what this prompt shares with others, and nothing else.
+
+        The package would reuse whatever the last prompt happens to begin with too. That changes how
+        a prompt is cut into batches, and so the last bits of an answer, with what was asked before.
+        """
+        model = self._model
+        n = shared_tokens(tokens, self.tokens(request.prompt[: request.shared]))
+        if n and model.n_tokens >= n and model.input_ids[:n].tolist() == tokens[:n]:
+            model.n_tokens = n
+            return
+        model.reset()
+        if n:
+            model.eval(tokens[:n])
 
     @cached_property
     def _grammar(self) -> Any:

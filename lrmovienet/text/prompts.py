@@ -102,6 +102,10 @@ class Prompt:
     """What is put behind the prompt when the answer held no label; it belongs to the answer too.
     Nothing: the model is asked again only where a grammar can force a list."""
 
+    def shared(self, kind: str) -> int:
+        """How many characters all prompts of a kind begin with."""
+        return {"event": self.event, "entity": self.entity}[kind].index("{sentence}")
+
     def text(self, kind: str, sentence: str) -> str:
         """The prompt for one description. `kind` is one of `KINDS`."""
         template = {"event": self.event, "entity": self.entity}[kind]

@@ -4,6 +4,7 @@ Greedy, in batches of prompts of like length, on this machine only.
 """
 
 import contextlib
+import copy
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.packaged import packaged_file
-from lrmovienet.text.answers import Answered, Completion, Request, surely_fits
+from lrmovienet.text.answers import Answered, Completion, Request, shared_tokens, surely_fits
 
 PACKAGED = "smollm2-135m-instruct-q4_1"
 _MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".gguf", ".jinja")
@@ -77,17 +78,22 @@ class Transformers:
         return surely_fits(prompt, room) or len(self._tokenizer(prompt)["input_ids"]) <= room
 
     def generate(self, requests: Sequence[Request], stop: Sequence[str]) -> Iterator[Answered]:
-        """Answers a batch at a time, the longest prompts first.
+        """Answers a batch at a time: prompts that begin alike together, the longest first.
 
-        Prompts of like length share a batch, so that little is padded.
+        Little is padded then, and what they begin with is read once.
 
         Raises:
             UserError: the model cannot be loaded.
         """
-        order = sorted(requests, key=lambda r: (-len(r.prompt), r.prompt))
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
-            yield list(zip(batch, self._batch([r.prompt for r in batch], list(stop)), strict=True))
+        groups: dict[str, list[Request]] = {}
+        for request in requests:
+            groups.setdefault(request.prompt[: request.shared], []).append(request)
+        for beginning, group in groups.items():
+            group.sort(key=lambda r: (-len(r.prompt), r.prompt))
+            for start in range(0, len(group), self.batch_size):
+                batch = group[start : start + self.batch_size]
+                answers = self._batch([r.prompt for r in batch], beginning, list(stop))
+                yield list(zip(batch, answers, strict=True))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -122,17 +128,19 @@ class Transformers:
             return self.path.parent, {"local_files_only": True, "gguf_file": self.path.name}
         return self.path, {"local_files_only": True}
 
-    def _batch(self, prompts: list[str], stop: list[str]) -> list[Completion | ItemError]:
+    def _batch(
+        self, prompts: list[str], beginning: str, stop: list[str]
+    ) -> list[Completion | ItemError]:
         import torch
         from transformers import GenerationConfig
 
         tokenizer, model = self._tokenizer, self._model
-        inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(self.device)
-        length = inputs["input_ids"].shape[1]
+        tokens: list[list[int]] = tokenizer(prompts)["input_ids"]
+        length = max(map(len, tokens))
         limit = min(self.context, getattr(model.config, "max_position_embeddings", self.context))
         if length + self.max_new_tokens > limit:
             if len(prompts) > 1:  # only the longest need be too long
-                return [answer for p in prompts for answer in self._batch([p], stop)]
+                return [answer for p in prompts for answer in self._batch([p], beginning, stop)]
             return [
                 ItemError(
                     f"{length} tokens of prompt and {self.max_new_tokens} of answer are more than "
@@ -140,6 +148,19 @@ class Transformers:
                     "--max_words or --max_new_tokens."
                 )
             ]
+        read = tokenizer(beginning)["input_ids"] if beginning else []
+        n = min(shared_tokens(one, read) for one in tokens)
+        # What is shared, then what fills up to the longest, then the rest.
+        fill = [length - len(one) for one in tokens]
+        inputs = torch.tensor(
+            [
+                [*one[:n], *[tokenizer.pad_token_id] * pad, *one[n:]]
+                for one, pad in zip(tokens, fill, strict=True)
+            ]
+        )
+        mask = torch.ones_like(inputs)
+        for row, pad in zip(mask, fill, strict=True):
+            row[n : n + pad] = 0
         ends = {tokenizer.eos_token_id}
         configured = model.generation_config.eos_token_id
         ends |= set(configured if isinstance(configured, list) else [configured])
@@ -153,23 +174,44 @@ class Transformers:
         )
         with torch.inference_mode(), _quiet():
             output = model.generate(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
+                input_ids=inputs.to(self.device),
+                attention_mask=mask.to(self.device),
+                past_key_values=self._remembered(tuple(tokens[0][:n]), len(prompts)),
                 generation_config=config,
                 tokenizer=tokenizer,
             )
         rows = output[:, length:].tolist()
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
-        read = inputs["attention_mask"].sum(1).tolist()
         return [
             Completion(
                 text,
                 "stop" if ends & set(row) or any(s in text for s in stop) else "length",
-                n,
+                len(one),
                 _written(row, ends),
             )
-            for text, row, n in zip(texts, rows, read, strict=True)
+            for text, row, one in zip(texts, rows, tokens, strict=True)
         ]
+
+    def _remembered(self, beginning: tuple[int, ...], times: int) -> Any:
+        """What the model keeps of a beginning that it has read, for so many prompts."""
+        import torch
+        from transformers import DynamicCache
+
+        if not beginning or getattr(self._model, "_is_stateful", False):
+            return None
+        if beginning not in self._memory:
+            memory = DynamicCache(config=self._model.config)
+            with torch.inference_mode():
+                self._model(torch.tensor([beginning], device=self.device), past_key_values=memory)
+            self._memory.clear()  # one at a time: prompts come in groups
+            self._memory[beginning] = memory
+        memory = copy.deepcopy(self._memory[beginning])
+        memory.batch_repeat_interleave(times)
+        return memory
+
+    @cached_property
+    def _memory(self) -> dict[tuple[int, ...], Any]:
+        return {}
 
 
 def _written(row: list[int], ends: set[int]) -> int:

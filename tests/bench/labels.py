@@ -135,7 +135,8 @@ def text_lines(folder: Path, number: int) -> Iterator[str]:
     scenes = [
         one_line(fit(" ".join(words[i % 20 :] + words[: i % 20]), 12 + i)[0]) for i in range(number)
     ]
-    requests = [Request(prompt.text("entity", scene)) for scene in scenes]
+    shared = prompt.shared("entity")
+    requests = [Request(prompt.text("entity", scene), shared=shared) for scene in scenes]
     path = packaged_model()
     one = Transformers(path, PACKAGED, identify(path)[1], 32, batch_size=1)
     many = dataclasses.replace(one, batch_size=16)
