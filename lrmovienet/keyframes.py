@@ -8,6 +8,7 @@ directory is read once, and only regular members with such a name are ever opene
 """
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ FILMS_OPEN = 8
 
 Item = TypeVar("Item")
 _OPEN: OrderedDict[tuple[Path, str], FilmKeyframes] = OrderedDict()
+_OPENING = threading.Lock()
+"""Frames are read by several threads, but a film is looked up and opened by one."""
 
 
 def frames_root(workspace: Workspace) -> Path:
@@ -64,7 +67,7 @@ def parse_ref(ref: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class KeyframeReader:
-    """Reads keyframes below a root. It holds no open files, so it can be sent anywhere."""
+    """Reads keyframes below a root, from any thread. It holds no open files and can be sent on."""
 
     root: Path
 
@@ -76,7 +79,9 @@ class KeyframeReader:
                 ingested.
         """
         movie_id, _, _ = parse_ref(ref)
-        source = self.film(movie_id)
+        with _OPENING:
+            source = self.film(movie_id)
+            source.open()
         data = source.read(ref)
         if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
             raise ItemError(

@@ -83,6 +83,10 @@ class FilmKeyframes(ABC):
     def stamp(self) -> Any:
         """See `KeyframeReader.stamp`."""
 
+    def open(self) -> None:
+        """Make ready to be read by several threads. Raises ItemError."""
+        return
+
     @abstractmethod
     def names(self) -> Iterable[str]:
         """All names there, those that are no keyframe's among them. Raises ItemError."""
@@ -164,6 +168,9 @@ class _Tar(FilmKeyframes):
         if self.member is not None:
             return ["zip", self.member.CRC, self.member.file_size]
         return ["tar", *self._opened]
+
+    def open(self) -> None:
+        self._read_index()
 
     def names(self) -> Iterable[str]:
         return self._read_index()

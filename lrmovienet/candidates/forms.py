@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from eval.labels import normal_form
 from lrmovienet.text.parse import STOP_WORDS, words
@@ -27,6 +28,11 @@ _DASHES = re.compile(r"\s*[-‐‑‒–—−]\s*")
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'", "_": " "})
 
 
+# Corpora have some ten thousand different labels and millions of rows.
+_remember = lru_cache(2**18)
+
+
+@_remember
 def tidy(label: str) -> str:
     """A label in the characters of a keyboard where Unicode has several: NFKC, one dash, one quote.
 
@@ -37,6 +43,7 @@ def tidy(label: str) -> str:
     return re.sub(r"^[\W_]+|[\W_]+$", "", _DASHES.sub("-", text))
 
 
+@_remember
 def fault(label: str) -> str | None:
     """Why a tidy label is none, or None."""
     if not any(c.isalpha() for c in label):
@@ -46,6 +53,7 @@ def fault(label: str) -> str | None:
     return None
 
 
+@_remember
 def key(label: str) -> str:
     """What the forms of a label have in common: no accents, no dashes, no article, the singular."""
     plain = unicodedata.normalize("NFKD", tidy(label))
