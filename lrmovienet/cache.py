@@ -5,6 +5,7 @@ of them twice. Nothing in it is needed once the tables are made; deleting it onl
 """
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ class Cache:
                 yield database
         except sqlite3.OperationalError as error:
             # No disk, no permission, somebody else's lock: the machine's doing, not the file's.
-            raise OSError(None, f"{self.path}: {error}", str(self.path)) from None
+            raise OSError(errno.EIO, str(error), str(self.path)) from None
         except sqlite3.DatabaseError as error:
             raise UserError(
                 f"{self.path}: damaged ({error}). Delete it: it only saves work that was done."

@@ -49,7 +49,7 @@ def model_folder(given: str, option: str) -> Path:
         UserError: as `model_file`.
     """
     path, match = Path(given).expanduser(), _ID.fullmatch(given)
-    if path.exists():
+    if given and path.exists():
         return path
     if match is None:
         raise UserError(f"--{option} {given}: no such folder or file, and no hub id (owner/name).")

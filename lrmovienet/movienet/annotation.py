@@ -110,11 +110,10 @@ def parse_cast(data: bytes) -> list[dict[str, str | None]]:
     cast = json_object(data).get("cast")
     people = [p for p in cast if isinstance(p, dict)] if isinstance(cast, list) else []
     named = [
-        {role: clean(text).strip() if isinstance(text := p.get(key), str) else None
-         for role, key in (("actor", "name"), ("character", "character"))}
-        for p in people
-    ]  # fmt: skip
-    return [person for person in named if person["actor"] or person["character"]]
+        {"actor": _name(person.get("name")), "character": _name(person.get("character"))}
+        for person in people
+    ]
+    return [person for person in named if any(person.values())]
 
 
 def parse_shots(data: bytes) -> list[Shot]:
@@ -141,6 +140,10 @@ def parse_shots(data: bytes) -> list[Shot]:
 def clean(text: str) -> str:
     """Text that can be stored: JSON may hold half a character, which no encoding can write."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _name(value: Any) -> str | None:
+    return clean(value).strip() or None if isinstance(value, str) else None
 
 
 def as_range(value: Any, limit: int) -> Range | None:

@@ -160,11 +160,7 @@ class _Once:
 def pending(workspace: Workspace, job: Job) -> list[int]:
     """The shards that `run_table` would have to run, by number, for what is made ready for them."""
     keys, _ = _keys(job)
-    manifest = workspace.manifest(job.table)
-    parts = () if manifest is None else (*manifest.parts, *manifest.dropped)
-    folder = workspace.folder(job.table)
-    damaged = {p.key for p in parts if p.failed or not _is_whole(folder / p.file, p.sha256)}
-    done = {p.key for p in parts if p.kind == "part"} - damaged
+    done = _done(workspace, workspace.manifest(job.table))
     building = workspace.root / ".building" / job.table
     return [
         i
@@ -178,6 +174,15 @@ def _keys(job: Job) -> tuple[list[str], str]:
     identity = [SCHEMA_VERSION, job.table, job.stage.version]
     keys = [sha256_of([*identity, shard]) for shard in job.shards]
     return keys, sha256_of([*identity, keys])
+
+
+def _done(workspace: Workspace, manifest: Manifest | None) -> set[str]:
+    """The keys of a table's parts that are right, with their dropped rows, and without failures."""
+    if manifest is None:
+        return set()
+    folder, parts = workspace.folder(manifest.table), (*manifest.parts, *manifest.dropped)
+    wrong = {p.key for p in parts if p.failed or not _is_whole(folder / p.file, p.sha256)}
+    return {p.key for p in manifest.parts} - wrong
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
@@ -196,17 +201,12 @@ def _take_over(
     """Bring what is still right of the finished table into `building`. Returns the shards done."""
     if manifest is not None:
         folder = workspace.folder(manifest.table)
-        wanted = set(keys)
+        wanted = set(keys) & _done(workspace, manifest)
         # The part comes last: where it is, its dropped rows are too. Failed items are tried again.
         for part in (*manifest.dropped, *manifest.parts):
-            source, target = (
-                folder / part.file,
-                building / building_name(part.key, part.kind, part.failed),
-            )
-            if part.key in wanted and not part.failed and not target.exists() and source.exists():
-                if sha256_file(source) != part.sha256:
-                    continue
-                link(source, target)
+            target = building / building_name(part.key, part.kind, 0)
+            if part.key in wanted and not target.exists():
+                link(folder / part.file, target)
     return {i for i, key in enumerate(keys) if (building / building_name(key, "part", 0)).exists()}
 
 
