@@ -63,6 +63,8 @@ class Cache:
         except sqlite3.OperationalError as error:
             # No disk, no permission, somebody else's lock: the machine's doing, not the file's.
             raise OSError(errno.EIO, str(error), str(self.path)) from None
+        except sqlite3.ProgrammingError:
+            raise  # ours
         except sqlite3.DatabaseError as error:
             raise UserError(
                 f"{self.path}: damaged ({error}). Delete it: it only saves work that was done."

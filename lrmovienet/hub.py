@@ -67,9 +67,12 @@ def _download(given: str, option: str, download: Callable[[], str]) -> str:
     """Run a download; whatever goes wrong on the way is said in a line."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    from_the_hub = (HfHubHTTPError, LocalEntryNotFoundError)
     try:
         return download()
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError) as error:
+    except Exception as error:  # of the library, of its HTTP client, and of that one's
+        if isinstance(error, OSError) and error.errno and not isinstance(error, from_the_hub):
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(
             f"--{option} {given}: no such path here, and as a hub id it cannot be downloaded "

@@ -8,6 +8,8 @@ from lrmovienet.errors import ItemError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+FORMATS = ("JPEG", "PNG", "WEBP")
+"""What is decoded. The library knows others, one of which starts a program."""
 MAX_PIXELS = 64 * 2**20
 """A larger frame is refused before it is decoded: 64 megapixels are far beyond any film."""
 
@@ -27,7 +29,7 @@ def picture(data: bytes, square: int | None = None, *, bicubic: bool = True) -> 
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ItemError(
                     f"an image of {image.width} x {image.height} pixels is too large for a frame"

@@ -147,15 +147,23 @@ def _make(
     config: TagConfig, workspace: Workspace, tags: FrameTags, frames: list[Frame]
 ) -> dict[str, str]:
     """Score those frames that are not known yet. Returns what failed."""
-    different = {frame["sha256"]: frame for frame in frames}
-    known = tags.read(different.values())
-    todo = [frame for sha, frame in different.items() if sha not in known]
-    if not todo:
+    places: dict[str, dict[str, Frame]] = {}
+    for frame in frames:
+        places.setdefault(frame["sha256"], {})[frame["ref"]] = frame
+    known = tags.read(frames)
+    waiting = {sha: list(found.values()) for sha, found in places.items() if sha not in known}
+    if not waiting:
         return {}
     reader = KeyframeReader(frames_root(workspace))
     batch_size = config.batch_size or (1 if config.tagger == "imagenet" else 8)
-    with progress("tagging", len(todo), "frames") as advance:
-        return tags.make(todo, reader, batch_size, config.device, advance)
+    failed: dict[str, str] = {}
+    with progress("tagging", len(waiting), "frames") as advance:
+        while waiting:  # of equal pictures in several places one that can be read is enough
+            tried = [found.pop(0) for found in waiting.values()]
+            new = tags.make(tried, reader, batch_size, config.device, advance)
+            failed = {sha: why for sha, why in failed.items() if sha not in waiting} | new
+            waiting = {sha: waiting[sha] for sha in new if waiting[sha]}
+    return failed
 
 
 def _explain(

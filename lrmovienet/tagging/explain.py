@@ -47,14 +47,19 @@ def explain(
             table.add_column(heading, justify="left" if heading == "label" else "right")
         for number, score in entries:
             threshold = tagger.thresholds[number]
-            counts = "yes" if score > threshold else ""
+            counts = "yes" if _counts(score, threshold) else ""
             label = Text(tagger.labels[number])
             table.add_row(label, f"{score:.3f}", f"{threshold:.2f}", counts)
         console.print(table)
         if len(every) > MOST:
             console.print(f"  and {len(every) - MOST} more above the floor")
     write_bytes(png, _draw(clip_id, frames, best, tagger, reader))
-    console.print(f"picture: {png}", markup=False)
+    console.print(f"picture: {png}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _counts(score: float, threshold: float) -> bool:
+    """As in the table, where scores are rounded."""
+    return round(score, 4) > threshold
 
 
 def _draw(
@@ -82,7 +87,7 @@ def _draw(
         places = range(len(entries))
         limits = [tagger.thresholds[number] for number, _ in entries]
         colours = [
-            ON if score > limit else OFF
+            ON if _counts(score, limit) else OFF
             for (_, score), limit in zip(entries, limits, strict=True)
         ]  # fmt: skip
         right.barh(places, [score for _, score in entries], color=colours, height=0.8)

@@ -23,10 +23,12 @@ from eval.labels import normal_form
 from eval.messages import listed
 from lrmovienet.columns import MAX_LABEL_LENGTH
 from lrmovienet.errors import UserError, shorten
+from lrmovienet.movienet.annotation import clean
 from lrmovienet.places import REF
 from lrmovienet.runner import Columns
 
 VERSION = "precomputed-1"
+COLUMNS = ("clip_id", "ref", "image", "label", "score", "tags")
 MAX_LINE = 10_000_000
 
 
@@ -109,7 +111,7 @@ def image_labels(
         for clip_id, place in places:
             for tag in one.tags:
                 scores = of_clip[clip_id].setdefault(tag.label, {})
-                scores[place] = max((scores.get(place), tag.score), key=lambda s: s or 0.0)
+                scores[place] = _better(scores.get(place), tag.score)
     if not used:
         raise UserError(
             f"{source}: none of its rows belongs to a clip or keyframe of this workspace. They are "
@@ -142,9 +144,14 @@ def _clip_rows(
         if best[label] is not None and None not in scores:
             by_frame = [scores.get(place) for place in range(n_frames)]
         yield {
-            "clip_id": clip_id, "label": label, "score": best[label], "frames_hit": len(scores),
-            "frame_scores": by_frame, "threshold": None, "tagger": tagger,
+            "clip_id": clip_id, "label": label, "score": best[label],
+            "frames_hit": len(scores.keys() - {None}) or 1, "frame_scores": by_frame,
+            "threshold": None, "tagger": tagger,
         }  # fmt: skip
+
+
+def _better(a: float | None, b: float | None) -> float | None:
+    return max((a, b), key=lambda score: -1.0 if score is None else score)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -154,7 +161,12 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         from lrmovienet.workspace import read_rows
 
         table = read_rows(path)
-        yield from ((f"row {i}", row) for i, row in enumerate(table.to_pylist()))
+        table = table.select([name for name in COLUMNS if name in table.column_names])
+        try:
+            rows = table.to_pylist()
+        except (OverflowError, ValueError) as error:
+            raise UserError(f"{path}: not readable as tags ({error}).") from None
+        yield from ((f"row {i}", row) for i, row in enumerate(rows))
     elif kind in (".csv", ".tsv"):
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
@@ -162,7 +174,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
                 for row in reader:
                     yield f"line {reader.line_num}", row
             except csv.Error as error:
-                raise UserError(f"{path}: line {reader.line_num}: {error}") from None
+                raise UserError(f"{path}: line {reader.reader.line_num}: {error}") from None
     elif kind in (".jsonl", ".ndjson"):
         with path.open("rb") as file:
             number = 0
@@ -189,13 +201,17 @@ def _found(row: Any) -> Found:
     if len(given) != 1 or not isinstance(row[given[0]], str):
         raise ValueError("expected one of clip_id, ref and image, as text")
     name = row[given[0]]
+    if not name.strip() or clean(name) != name:
+        raise ValueError(f"{given[0]} is {shorten(name)}; expected text that is not blank")
     ref = None if given == ["clip_id"] else _ref(name)
     clip_id = name if ref is None else ref
-    if (row.get("label") in (None, "")) == (row.get("tags") is None):
+    label, tags = row.get("label"), row.get("tags")
+    if tags == "" and label not in (None, ""):
+        tags = None  # a CSV with both columns
+    if (label in (None, "")) == (tags is None):
         raise ValueError("expected either label or tags")
-    if row.get("tags") is None:
+    if tags is None:
         return Found(clip_id, ref, [_tag(row)])
-    tags = row["tags"]
     if isinstance(tags, str):
         parts = tags.split("|")
         return Found(clip_id, ref, [_tag({"label": part}) for part in parts if part.strip()])
@@ -223,7 +239,7 @@ def _tag(value: Any) -> Tag:
         return Tag(label, None)
     try:
         number = float(score)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(score, bool) or not 0 <= number <= 1:
         raise ValueError(f"score {shorten(score)}: expected a number from 0 to 1")

@@ -32,6 +32,6 @@ class Tagger:
         n = len(clips)
         return {
             "clip_id": clips, "label": ["dog"] * n, "score": [0.5] * n, "frames_hit": [1] * n,
-            "tagger": ["t"] * n,
+            "frame_scores": [None] * n, "threshold": [None] * n, "tagger": ["t"] * n,
             "drop_reason": ["too low" if c.startswith("low") else None for c in clips],
         }  # fmt: skip

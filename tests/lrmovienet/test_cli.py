@@ -60,11 +60,12 @@ def test_the_printed_config_is_a_config(verb, capsys, tmp_path):
 
 def test_each_verb_takes_its_own_section_and_options_win(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("tag: {top: 7, floor: 0.5}\nstatus: {reasons: 9}\n")
+    path.write_text("tag: {batch_size: 7, floor: 0.5}\nstatus: {reasons: 9}\n")
     assert parse("status", StatusConfig, [f"--config={path}"]).reasons == 9
-    for words in (["--config", str(path), "--top", "3"], ["--top", "3", "--config", str(path)]):
+    config, size = ["--config", str(path)], ["--batch_size", "3"]
+    for words in (config + size, size + config):
         tag = parse("tag", TagConfig, words)
-        assert (tag.top, tag.floor) == (3, 0.5)
+        assert (tag.batch_size, tag.floor) == (3, 0.5)
 
 
 @pytest.mark.parametrize("form", ["--fail-fast", "--fail_fast", "--fail-fast=true"])
@@ -82,7 +83,7 @@ def test_dashes_and_bare_flags(form):
         ("tag: 5", "section 'tag' must hold options"),
         ("tag: [1]", "section 'tag' must hold options"),
         ("tag: /etc/hostname", "section 'tag' must hold options"),  # a path is not opened
-        ("tag: &a {top: *a}", "section 'tag' contains itself"),
+        ("tag: &a {floor: *a}", "section 'tag' contains itself"),
         ("? [1]\n: 2", "not a readable YAML file"),
     ],
 )
@@ -101,7 +102,7 @@ def test_a_wrong_config_file_is_named(tmp_path, text, message):
         (["tag", "--config", "nowhere.yaml"], "nowhere.yaml: no such config file"),
         (["tag", "--config"], "--config needs a file"),
         (["tag", "--workspace", "nowhere"], "no table 'clips' here yet"),
-        (["tag", "--top", "many"], "Expected a <class 'int'>. Got value: many"),
+        (["tag", "--shard_size", "many"], "Expected a <class 'int'>. Got value: many"),
         (["tag", "--color", "red"], "--color"),
         (["tag", "--fail-fast", "maybe"], "maybe"),
         (["predict", "--ranker"], "--ranker"),
@@ -113,7 +114,7 @@ def test_a_wrong_config_file_is_named(tmp_path, text, message):
 )
 def test_wrong_words_end_in_one_message_and_code_2(words, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "date.yaml").write_text("tag: {top: 2020-01-01}")
+    (tmp_path / "date.yaml").write_text("tag: {shard_size: 2020-01-01}")
     (tmp_path / "odd.yaml").write_text("tag: {size: 3}")
     try:
         code = main(words)

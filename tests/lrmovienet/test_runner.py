@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from stages import Tagger
+import stages
 
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.runner import split
-from lrmovienet.runner.local import Job, run_table
+from lrmovienet.runner.local import Job, pending, run_table
 from lrmovienet.workspace import Workspace
 
 
@@ -23,13 +23,16 @@ def tag(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for spawned workers
     workspace = Workspace(tmp_path / "w")
 
-    def run(clips: str, size=2, version="1", **options):
+    def job(clips: str, size=2, version="1", **options):
         shards = split({"clip_id": clips.split()}, size)
-        stage = Tagger(tmp_path / "log", version)
-        job = Job("image_labels", stage, shards, "clip_id", {}, {}, **options)
-        return run_table(workspace, job)
+        stage = stages.Tagger(tmp_path / "log", version)
+        return Job("image_labels", stage, shards, "clip_id", {}, {}, **options)
+
+    def run(clips: str, **options):
+        return run_table(workspace, job(clips, **options))
 
     run.workspace, run.log = workspace, tmp_path / "log"
+    run.pending = lambda clips, **options: pending(workspace, job(clips, **options))
     return run
 
 
@@ -143,10 +146,59 @@ def test_a_killed_worker_is_one_message(tag):
         tag("c1 kill2 c3 c4", processes=2)
 
 
+def test_pending_is_what_a_run_would_do(tag, tmp_path):
+    """At every step: the shards that are named are those that the stage then gets."""
+    shards = "c1 c2 c3 bad4 c5 c6 c7 c8"
+    assert tag.pending(shards) == [0, 1, 2, 3]
+    assert not tag.workspace.root.exists()  # asking makes nothing
+    tag(shards)
+    assert calls(tag) == ["c1 c2", "c3 bad4", "c3", "bad4", "c5 c6", "c7 c8"]
+    assert tag.pending(shards) == [1]  # of which an item failed
+    tag(shards)
+    assert calls(tag) == ["c3 bad4", "c3", "bad4"]
+    (tmp_path / "mended").touch()
+    assert tag.pending(shards) == [1]
+    tag(shards)
+    calls(tag)
+    assert tag.pending(shards) == []
+    moved = "c7 c8 c1 c2 c9 c6 c3 bad4"
+    assert tag.pending(moved) == [2]
+    assert tag.pending(shards, version="2") == [0, 1, 2, 3]
+    assert tag.pending(shards, size=4) == [0, 1]
+    tag(moved)
+    assert calls(tag) == ["c9 c6"]
+
+
+def test_pending_knows_what_a_broken_run_has_done(tag):
+    with pytest.raises(UserError, match="1 of 6 failed"):
+        tag("c1 c2 bad3 c4 c5 c6", keep_failures=False)
+    assert tag.workspace.manifest("image_labels") is None
+    assert tag.pending("c1 c2 bad3 c4 c5 c6") == [1]
+
+
+@pytest.mark.parametrize("kind", ["part", "dropped"])
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_bad_file_of_the_table_is_pending_and_made_again(tag, kind, how):
+    tag("c1 c2 c3 low4 c5 low6")
+    kept_first, dropped_first = kept(tag), dropped(tag)
+    calls(tag)
+    path = tag.workspace.folder("image_labels") / f"{kind}-00001.parquet"
+    whole = path.read_bytes()
+    path.unlink()  # its bytes may be linked from elsewhere
+    if how == "damaged":
+        path.write_bytes(whole[:-1] + b"X")
+    assert tag.pending("c1 c2 c3 low4 c5 low6") == [1]
+    tag("c1 c2 c3 low4 c5 low6")
+    assert calls(tag) == ["c3 low4"]
+    assert (kept(tag), dropped(tag)) == (kept_first, dropped_first)
+    assert path.read_bytes() == whole
+    assert tag.pending("c1 c2 c3 low4 c5 low6") == []
+
+
 CHILD = """
 import sys
 from pathlib import Path
-from stages import Tagger
+from test_runner import Tagger
 from lrmovienet.runner import split
 from lrmovienet.runner.local import Job, run_table
 from lrmovienet.workspace import Workspace
