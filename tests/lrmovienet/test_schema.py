@@ -116,9 +116,9 @@ ROW = {
     "films": {
         "movie_id": "tt1", "title": None, "genres": [], "source": "video", "file": None,
         "stories": 0, "shots": None, "frames": 3, "fps": 25.0, "fps_points": None,
-        "fps_residual_s": 0.0, "fps_worst_s": None, "cast": [], "shots_include_end": True, "shots_by": None,
-        "frames_include_end": None, "frames_by": "x", "tick_s": 0.04, "ticks": [1, 1, 2],
-        "frames_sha256": None, "notes": [],
+        "fps_residual_s": 0.0, "fps_worst_s": None, "cast": [],
+        "shots_include_end": True, "shots_by": None, "frames_include_end": None, "frames_by": "x",
+        "tick_s": 0.04, "ticks": [1, 1, 2], "frames_sha256": None, "notes": [],
     },
     "clips": {
         "clip_id": "tt1_0000", "movie_id": "tt1", "title": None, "genres": [],
