@@ -261,7 +261,13 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     name = (error.name or "").split(".")[0]
     if name in ("", "lrmovienet", "annotation", "baselines", "eval"):
         raise error
-    return f"needs the package {name!r}, which is not installed. Install: pip install -e '.[demo]'"
+    how = "pip install -e '.[demo]'"
+    if name == "llama_cpp":
+        how = (
+            'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" pip install --no-cache-dir -e '
+            "'.[llm]' (it compiles for some minutes; docs/candidates.md)"
+        )
+    return f"needs the package {name!r}, which is not installed. Install: {how}"
 
 
 def _fail(verb: str, message: str) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrmovienet.encoders import each_on_a_core, hash_model, load_text_model, packaged_text_model
+from lrmovienet.errors import UserError
 
 BATCH = 64
 
@@ -49,13 +50,21 @@ class SentenceEncoder:
             vectors: npt.NDArray[np.float32] = (
                 (mean / mean.norm(dim=-1, keepdim=True).clamp_min(1e-12)).float().cpu().numpy()
             )
+            if not np.isfinite(vectors).all():
+                raise UserError(f"{self.folder}: gives vectors that are no numbers. Give another.")
             return vectors
 
         return np.concatenate(each_on_a_core(forward, batches, self.device))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        return load_text_model(self.folder, self.device)
+        tokenizer, model = load_text_model(self.folder, self.device)
+        if tokenizer.pad_token_id is None or model.config.is_encoder_decoder:
+            raise UserError(
+                f"{self.folder}: a text encoder with a padding token is needed, such as BERT or "
+                "RoBERTa."
+            )
+        return tokenizer, model
 
 
 def sentence_encoder(folder: Path | None) -> SentenceEncoder:

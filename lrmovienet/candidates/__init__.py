@@ -222,7 +222,7 @@ def _image(row: Mapping[str, Any], thresholds: Mapping[str, float], config: Merg
         frames = sum(s is not None and round(s, 4) > round(threshold, 4) for s in by_frame)
     return Found(
         row["label"], "image", row["tagger"], 0, None if score is None else round(score, 4),
-        frames >= config.min_frames,
+        frames >= config.min_frames, frames,
     )  # fmt: skip
 
 
@@ -244,15 +244,15 @@ def _thresholds(config: MergeConfig) -> dict[str, float]:
 
 
 def _blocked(config: MergeConfig) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """The keys that are blocked in all clips, and in each."""
-    everywhere = {key(label) for label in config.block}
+    """What is blocked in all clips, and in each."""
+    everywhere = set(config.block)
     of_clip: dict[str, frozenset[str]] = {}
     for _, row in _csv(config.block_file, "block_file", ("label",)):
         if clip_id := row.get("clip_id"):
-            of_clip[clip_id] = of_clip.get(clip_id, frozenset()) | {key(row["label"])}
+            of_clip[clip_id] = of_clip.get(clip_id, frozenset()) | {row["label"]}
         else:
-            everywhere.add(key(row["label"]))
-    return frozenset(everywhere - {""}), of_clip
+            everywhere.add(row["label"])
+    return frozenset(everywhere), of_clip
 
 
 def _csv(path: Path | None, option: str, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
@@ -264,9 +264,10 @@ def _csv(path: Path | None, option: str, needed: Sequence[str]) -> list[tuple[in
             reader = csv.DictReader(file, restval="")
             rows = [(reader.line_num, {k: v.strip() for k, v in r.items() if isinstance(v, str)})
                     for r in reader]  # fmt: skip
+            names = reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"--{option} {path}: not a readable CSV ({error}).") from None
-    missing = [name for name in needed if name not in (reader.fieldnames or [])]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise UserError(f"--{option} {path}: no column {', '.join(missing)} in its first line.")
     return rows

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from eval.labels import normal_form
+from lrmovienet.columns import MAX_LABEL_LENGTH
 from lrmovienet.text.parse import STOP_WORDS, words
 
 IRREGULAR = {
@@ -21,11 +22,21 @@ IRREGULAR = {
     "glasses": "glasses", "news": "news", "series": "series", "species": "species",
 }  # fmt: skip
 
+_IN_IE = {
+    "birdies", "brownies", "calories", "collies", "cookies", "cuties", "genies", "goalies",
+    "hippies", "hoodies", "junkies", "movies", "pies", "pixies", "prairies", "rookies", "selfies",
+    "smoothies", "ties", "veggies", "zombies",
+}  # fmt: skip
+"""Plurals of words that end in -ie."""
+
 NO_LETTERS = "no letters"
 STOP_WORDS_ONLY = "stop words only"
 
-_DASHES = re.compile(r"\s*[-‐‑‒–—−]\s*")
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'", "_": " "})
+_DASHES = re.compile(r"\s*[-‐‑‒–—―−]\s*")
+_PLAIN = str.maketrans({**dict.fromkeys("’‘ʼ´`′", "'"), "_": " ", "\u00ad": None})
+"""One quote for all; a soft hyphen is none."""
+_ACCENT = re.compile(r"([a-z\u0370-\u03ff])[\u0300-\u036f]+", re.IGNORECASE)
+"""Marks on Latin and Greek letters. In other scripts a mark makes another letter."""
 
 
 # Corpora have some ten thousand different labels and millions of rows.
@@ -38,9 +49,15 @@ def tidy(label: str) -> str:
 
     Quotes and marks around it go, accents stay: "Café–Bar" is "café-bar".
     """
-    text = unicodedata.normalize("NFKC", label).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", label.translate(_PLAIN)).translate(_PLAIN)
     text = normal_form("".join(c if c.isprintable() else " " for c in text))
-    return re.sub(r"^[\W_]+|[\W_]+$", "", _DASHES.sub("-", text))
+    return _trimmed(_DASHES.sub("-", text))
+
+
+def _trimmed(text: str) -> str:
+    """Without what is neither letter, digit nor a mark on one, at both ends."""
+    inside = [i for i, c in enumerate(text) if unicodedata.category(c)[0] in "LNM"]
+    return text[inside[0] : inside[-1] + 1] if inside else ""
 
 
 @_remember
@@ -48,6 +65,8 @@ def fault(label: str) -> str | None:
     """Why a tidy label is none, or None."""
     if not any(c.isalpha() for c in label):
         return NO_LETTERS
+    if len(label) > MAX_LABEL_LENGTH:
+        return f"more than {MAX_LABEL_LENGTH} characters"
     if all(word in STOP_WORDS for word in words(label)):
         return STOP_WORDS_ONLY
     return None
@@ -56,10 +75,19 @@ def fault(label: str) -> str | None:
 @_remember
 def key(label: str) -> str:
     """What the forms of a label have in common: no accents, no dashes, no article, the singular."""
-    plain = unicodedata.normalize("NFKD", tidy(label))
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).replace("-", " ")
-    plain = re.sub(r"^(?:an?|the) (?=\S)", "", plain)
+    plain = re.sub(r"^(?:an?|the) (?=\S)", "", tidy(label))
+    plain = unicodedata.normalize("NFC", without_accents(plain)).replace("-", " ")
     return singular(" ".join(plain.split()))
+
+
+def block_key(label: str) -> str:
+    """As `key`, whether words are written apart, with a dash or as one."""
+    return key(label).replace(" ", "")
+
+
+def without_accents(text: str) -> str:
+    """Latin and Greek letters without their marks, decomposed; other scripts as they are."""
+    return _ACCENT.sub(r"\1", unicodedata.normalize("NFKD", text))
 
 
 def written_forms(labels_of_clips: Iterable[Iterable[str]]) -> dict[str, str]:
@@ -82,23 +110,28 @@ def written_forms(labels_of_clips: Iterable[Iterable[str]]) -> dict[str, str]:
             label
         )
     return {
-        label: min(forms, key=lambda f: (-clips[f], singular(f) != f, len(f), f))
+        label: min(forms, key=lambda f: (-clips[f], _is_plural(f), len(f), f))
         for forms in groups.values()
         for label in forms
     }
 
 
+def _is_plural(label: str) -> bool:
+    plain = label.replace("-", " ")
+    return singular(plain) != plain
+
+
 def singular(label: str) -> str:
     """A label with its last word in the singular, by spelling alone.
 
-    ``-ies`` becomes ``-y`` and ``-ches, -shes, -sses, -xes, -zzes`` lose ``es``; a final ``s``
-    goes, unless it follows ``s``, ``u`` or ``i`` or leaves fewer than three letters ("dress",
-    "bus").
+    ``-ies`` becomes ``-y`` (not of "movies") and ``-ches, -shes, -sses, -xes, -zzes`` lose ``es``;
+    a final ``s`` goes, unless it follows ``s``, ``u`` or ``i`` or leaves fewer than three letters
+    ("dress", "bus").
     """
     head, _, word = label.rpartition(" ")
     if word in IRREGULAR:
         word = IRREGULAR[word]
-    elif word.endswith("ies") and len(word) > 4:
+    elif word.endswith("ies") and len(word) > 4 and word not in _IN_IE:
         word = word[:-3] + "y"
     elif word.endswith(("ches", "shes", "sses", "xes", "zzes")):
         word = word[:-2]

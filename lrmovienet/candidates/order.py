@@ -26,6 +26,8 @@ class Found:
     score: float | None = None
     counts: bool = True
     """Whether the tagger's score is above the threshold; text labels have none to pass."""
+    frames: int = 0
+    """In how many frames it is: too few, if it does not count."""
 
 
 @dataclass
@@ -104,9 +106,9 @@ def target_domain(
     """
     rows = {clip_id: [{"label": c.label} for c in own] for clip_id, own in labels.items()}
     genres = {genre for clip in clips for genre in clip["genres"]}
+    if len(genres) < 2 and wanted is not None:
+        raise UserError(f"--tail_genres {wanted}: the clips have {len(genres)} genres.")
     if len(genres) < 2 or not any(rows.values()):
-        if wanted is not None:
-            raise UserError(f"--tail_genres {wanted}: the clips have {len(genres)} genres.")
         return set()
     plain = [dict(clip) for clip in clips]
     return target_labels(plain, rows, tail_genres(plain, rows, wanted))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from eval.labels import normal_form
+from lrmovienet.candidates.forms import without_accents
 
 Cast = Iterable[Mapping[str, str | None]]
 
@@ -17,40 +18,45 @@ class Actors:
     """The actors of one film."""
 
     def __init__(self, cast: Cast) -> None:
-        self.plays: dict[str, str | None] = {}
+        self.plays: dict[str, str] = {}
+        """An actor's plain name -> who plays whom, longer names first: one may hold another."""
         self.characters: set[str] = set()
         for person in cast:
-            character = _plain(person["character"] or "")
-            self.characters |= {character, *character.split()} - {""}
-            if actor := _plain(person["actor"] or ""):
-                self.plays.setdefault(actor, character or None)
+            actor, character = person["actor"] or "", person["character"] or ""
+            self.characters |= {_plain(character), *_plain(character).split()} - {""}
+            says = f"plays {normal_form(character)}" if character else "is in the cast"
+            if _plain(actor):
+                self.plays.setdefault(_plain(actor), f"{normal_form(actor)} {says}")
+        self.plays = dict(sorted(self.plays.items(), key=lambda pair: (-len(pair[0]), pair[0])))
 
-    def reason(self, label: str, description: str) -> str | None:
+    def reason(self, label: str, description: str, part: bool = True) -> str | None:
         """Why a label is an actor's name, or None where it is not.
 
         Args:
             label: a candidate.
             description: of the clip.
+            part: whether a part of a name counts, too.
         """
         name = _plain(label)
         if name in self.characters:
             return None
         if name in self.plays:
-            return self._says(name)
-        rest = f" {_plain(description)} "
-        named = [actor for actor in self.plays if f" {actor} " in rest]
-        for actor in named:
-            rest = rest.replace(f" {actor} ", " ")
+            return self.plays[name]
+        rest, named = _plain(description), []
+        for actor in self.plays if part else ():
+            rest, times = re.subn(rf"(?<!\S){re.escape(actor)}(?:'s)?(?!\S)", " ", rest)
+            if times:
+                named.append(actor)
         own = set(name.split())
         if not own or own & (set(rest.split()) | self.characters):
             return None
-        return next((self._says(actor) for actor in named if own <= set(actor.split())), None)
-
-    def _says(self, actor: str) -> str:
-        character = self.plays[actor]
-        return f"{actor} plays {character}" if character else f"{actor} is in the cast"
+        return next((self.plays[actor] for actor in named if own <= set(actor.split())), None)
 
 
 def _plain(text: str) -> str:
-    """A text's words, with a space between them: initials have no dots."""
-    return " ".join(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", normal_form(text)))
+    """A text's words, with a space between them: no accents, dashes, or dots of initials."""
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", without_accents(_one_quote(text))))
+
+
+def _one_quote(text: str) -> str:
+    return normal_form(text).replace("’", "'").replace("‘", "'")

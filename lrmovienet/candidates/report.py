@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eval.messages import printable
 from lrmovienet.candidates.rules import RULES
 from lrmovienet.workspace import Workspace
 
@@ -28,7 +29,8 @@ def print_report(workspace: Workspace, kinds: Iterable[str]) -> None:
     console = Console()
     console.print(
         f"{len(rows)} candidates, {len({row['label'] for row in rows})} different labels, "
-        f"{numbers[0]} to {numbers[-1]} a clip (median {median(numbers):g}, {clips} clips)"
+        + (f"{numbers[0]} to {numbers[-1]} a clip (median {median(numbers):g}, " if clips else "(")
+        + f"{clips} clips)"
     )
     seen = {kind: sum(any(s["kind"] == kind for s in r["sources"]) for r in rows) for kind in kinds}
     both = sum(len({s["kind"] for s in r["sources"]}) > 1 for r in rows)
@@ -47,7 +49,7 @@ def print_report(workspace: Workspace, kinds: Iterable[str]) -> None:
         ranked = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))[:EXAMPLES]
         table.add_row(
             rule, str(len(of_rule[rule])), str(len({row["clip_id"] for row in of_rule[rule]})),
-            why, Text(", ".join(f"{label} ({n})" for label, n in ranked)),
+            why, Text(printable(", ".join(f"{label} ({n})" for label, n in ranked))),
         )  # fmt: skip
     console.print(table)
 
@@ -56,4 +58,4 @@ def _example(row: dict[str, str]) -> str:
     """A dropped label, with what took its place if something did."""
     rule, _, detail = row["reason"].partition(": ")
     other = {"form": detail.removeprefix("written as "), "near": detail.rpartition(" (")[0]}
-    return f"{row['label']} → {other[rule].strip(chr(39))}" if rule in other else row["label"]
+    return f"{row['label']} → {other[rule][1:-1]}" if rule in other else row["label"]

@@ -16,10 +16,12 @@ A dropped row's reason begins with the rule's name.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import floor
 from typing import Any
 
-from lrmovienet.candidates.forms import fault, key, tidy, written_forms
+from lrmovienet.candidates.forms import block_key, fault, tidy, written_forms
 from lrmovienet.candidates.near import Vectors, near_duplicates
 from lrmovienet.candidates.order import Candidate, Found, Order, in_order, target_domain
 from lrmovienet.candidates.people import Actors
@@ -45,7 +47,7 @@ class Rules:
 
     kinds: Sequence[str] = ("event", "entity", "image")
     block: frozenset[str] = frozenset()
-    """Keys (`forms.key`) that no clip may have."""
+    """Labels that no clip may have, in any form."""
     block_of_clip: Mapping[str, frozenset[str]] = field(default_factory=dict)
     ceiling: float = 1.0
     ceiling_from: int = 20
@@ -80,6 +82,11 @@ def select(
     Raises:
         UserError: `tail_genres` is not possible with these genres.
     """
+    rules = replace(
+        rules,
+        block=_block_keys(rules.block),
+        block_of_clip={clip: _block_keys(own) for clip, own in rules.block_of_clip.items()},
+    )
     dropped: Dropped = {clip["clip_id"]: [] for clip in clips}
     candidates = _by_form({c["clip_id"]: found.get(c["clip_id"], ()) for c in clips}, dropped)
     actors = {movie_id: Actors(people) for movie_id, people in (cast or {}).items()}
@@ -113,7 +120,7 @@ def _by_form(found: Mapping[str, Iterable[Found]], dropped: Dropped) -> dict[str
         for one in labels:
             form = tidy(one.label)
             if reason := fault(form):
-                dropped[clip_id].append((one.label, f"no word: {reason}"))
+                _drop(dropped[clip_id], one.label, f"no word: {reason}")
             else:
                 tidied[clip_id].append((form, one))
     written = written_forms([form for form, _ in labels] for labels in tidied.values())
@@ -123,33 +130,50 @@ def _by_form(found: Mapping[str, Iterable[Found]], dropped: Dropped) -> dict[str
         for form, one in forms:
             label = written[form]
             own.setdefault(label, Candidate(label)).sources.append(one)
-            row = (one.label, f"form: written as {label!r}")
-            if one.label != label and row not in dropped[clip_id]:
-                dropped[clip_id].append(row)
+            if one.label != label:
+                _drop(dropped[clip_id], one.label, f"form: written as {label!r}")
         candidates[clip_id] = list(own.values())
     return candidates
+
+
+def _block_keys(labels: Iterable[str]) -> frozenset[str]:
+    return frozenset(block_key(label) for label in labels) - {""}
+
+
+def _drop(dropped: list[tuple[str, str]], label: str, reason: str) -> None:
+    """Note a label once, however many sources it had."""
+    if (label, reason) not in dropped:
+        dropped.append((label, reason))
 
 
 def _own_reason(
     candidate: Candidate, clip: Mapping[str, Any], rules: Rules, actors: Actors | None
 ) -> str | None:
     """Why a candidate goes, by itself."""
-    of = key(candidate.label)
-    if of in rules.block:
+    forms = {block_key(candidate.label), *(block_key(s.label) for s in candidate.sources)}
+    if not forms.isdisjoint(rules.block):
         return "blocked: of all clips"
-    if of in rules.block_of_clip.get(clip["clip_id"], ()):
+    if not forms.isdisjoint(rules.block_of_clip.get(clip["clip_id"], ())):
         return "blocked: of this clip"
-    if actors is not None and (says := actors.reason(candidate.label, clip["description"])):
-        return f"actor: {says}"
+    if actors is not None:
+        # A tagger reads no names: its "wood" is none of Elijah Wood's.
+        read = any(source.kind != "image" for source in candidate.sources)
+        if says := actors.reason(candidate.label, clip["description"], read):
+            return f"actor: {says}"
     if not any(source.counts for source in candidate.sources):
-        scores = [source.score for source in candidate.sources if source.score is not None]
-        return f"score: {max(scores):.2f}" if scores else "score: seen in too few frames"
+        best = max(candidate.sources, key=lambda source: source.score or 0.0)
+        if best.score is None:
+            return "score: seen in too few frames"
+        few = f" in too few frames ({best.frames})" if best.frames else ""
+        return f"score: {best.score:.2f}{few}"
     return None
 
 
 def _drop_common(candidates: dict[str, list[Candidate]], rules: Rules, dropped: Dropped) -> None:
     in_clips = Counter(c.label for kept in candidates.values() for c in kept)
-    limit = max(rules.ceiling * len(candidates), rules.ceiling_from)
+    # Exactly: .29 of 100 clips is 29, not 28.999….
+    share = floor(Fraction(str(rules.ceiling)) * len(candidates))
+    limit = max(share, rules.ceiling_from)
     for clip_id, kept in candidates.items():
         for candidate in kept:
             number = in_clips[candidate.label]

@@ -139,8 +139,8 @@ def ask_all(
 ) -> dict[Key, Answer]:
     """Every clip's answer for every kind of label.
 
-    Where an answer holds no label, the model is asked once more, with the answer's first characters
-    put into its mouth or under a grammar, if that makes another question of it.
+    Where an answer holds no label, the model is asked once more: under a grammar where it can be,
+    else with the answer's first characters put into its mouth.
 
     Args:
         sentences: clip_id -> what the model is shown of the description.
@@ -162,12 +162,11 @@ def ask_all(
     for key, completion in first.items() if ask_again else ():
         if not _has_label(prompt, completion):
             old = requests[key]
-            new = replace(
-                old, prompt=old.prompt + prompt.again, seed=seed_of(seed + 1, key[0], old.prompt),
-                listed=answers.generator.can_list,
-            )  # fmt: skip
-            if (new.prompt, new.listed) != (old.prompt, old.listed):
-                second[key] = new
+            again_seed = seed_of(seed + 1, key[0], old.prompt)
+            if answers.generator.can_list and not old.listed:
+                second[key] = replace(old, seed=again_seed, listed=True)
+            elif prompt.again and not old.listed:
+                second[key] = replace(old, seed=again_seed, prompt=old.prompt + prompt.again)
     again, failed_again = _ask(answers, second, "asking again")
     result: dict[Key, Answer] = {}
     for key in requests:
@@ -177,8 +176,9 @@ def ask_all(
             continue
         text, complete = prompt.finish(first[key].text, first[key].ended)
         result[key] = Answer(text, complete)
-        if key in again and _has_label(prompt, again[key], again=True):
-            better, complete = prompt.finish(again[key].text, again[key].ended, again=True)
+        put = key in again and not second[key].listed
+        if key in again and _has_label(prompt, again[key], put):
+            better, complete = prompt.finish(again[key].text, again[key].ended, put)
             result[key] = Answer(better, complete, first=text)
     return result
 
@@ -211,9 +211,11 @@ def _options(config: ExtractConfig) -> dict[str, Any]:
 
 
 def _check(config: ExtractConfig) -> None:
-    for name in ("max_words", "max_new_tokens", "batch_size", "concurrency", "timeout_s"):
-        if not getattr(config, name) >= (1 if name != "timeout_s" else 1e-3):
+    for name in ("max_words", "max_new_tokens", "batch_size", "concurrency", "shard_size"):
+        if getattr(config, name) < 1:
             raise UserError(f"--{name} {getattr(config, name)}: give 1 or more.")
+    if not 0 < config.timeout_s < float("inf"):
+        raise UserError(f"--timeout_s {config.timeout_s}: give a number of seconds above 0.")
     if config.context <= config.max_new_tokens:
         raise UserError(
             f"--context {config.context}: prompt and answer together; give more than "
@@ -231,6 +233,11 @@ def _check(config: ExtractConfig) -> None:
     for name, backends in only.items():
         if getattr(config, name) and config.backend not in backends:
             raise UserError(f"--{name} is of {' and '.join(backends)}, not of {config.backend}.")
+    devices = {"llama_cpp": ("cpu", "cuda"), "openai": ("cpu",)}.get(config.backend)
+    if devices and config.device not in devices:
+        raise UserError(
+            f"--device {config.device}: {config.backend} knows {' and '.join(devices)}."
+        )
     if config.backend == "openai" and not (config.server and config.model):
         raise UserError("--backend openai needs --server URL and --model NAME.")
 
@@ -265,8 +272,6 @@ def _generator(config: ExtractConfig, prompt: Prompt, workspace: Workspace) -> G
             path, name or file_name, weights, config.max_new_tokens, config.context,
             config.batch_size, config.device,
         )  # fmt: skip
-    if not path.is_file():
-        raise UserError(f"--model {config.model}: llama_cpp reads one .gguf file, not a folder.")
     from lrmovienet.text import llama_cpp
 
     if config.require_gpu:

@@ -52,10 +52,10 @@ class LlamaCpp:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Engine, weights, longest answer, temperature."""
+        """Engine, weights, longest answer, temperature, and where the grammar begins."""
         return {
             "engine": "llama_cpp", "weights": self.weights, "temperature": self.temperature,
-            "max_new_tokens": self.max_new_tokens,
+            "max_new_tokens": self.max_new_tokens, "cue": self.cue,
         }  # fmt: skip
 
     def fits(self, prompt: str) -> bool:
@@ -100,10 +100,13 @@ class LlamaCpp:
     def _answer(self, tokens: list[int], request: Request, stop: list[str]) -> Completion:
         from llama_cpp import StoppingCriteriaList
 
-        started = time.monotonic()
+        end = time.monotonic() + self.timeout_s
+        late = False
 
         def is_late(*_: Any) -> bool:
-            return time.monotonic() - started > self.timeout_s
+            nonlocal late
+            late = time.monotonic() > end
+            return late
 
         self._begin(tokens, request)
         answer = self._model.create_completion(
@@ -118,7 +121,7 @@ class LlamaCpp:
         )
         choice = answer["choices"][0]
         finish: Finish = "stop" if choice["finish_reason"] == "stop" else "length"
-        if finish == "length" and is_late():
+        if late:  # which the package calls a stop
             finish = "timeout"
         usage = answer["usage"]
         return Completion(

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from lrmovienet.errors import ItemError, UserError
+from lrmovienet.errors import ItemError, UserError, shorten
+from lrmovienet.movienet.annotation import clean
 from lrmovienet.text.answers import Answered, Completion, Request
 from lrmovienet.text.grammar import numbered_list
 from lrmovienet.text.llama_cpp import LISTED_PENALTY
@@ -51,10 +52,11 @@ class OpenAIServer:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Server, model, longest answer, temperature."""
+        """Server, model, longest answer, temperature, and where a grammar begins."""
         return {
             "engine": "openai", "url": self.url, "model": self.name, "chat": self.chat,
             "max_new_tokens": self.max_new_tokens, "temperature": self.temperature,
+            "cue": self.cue,
         }  # fmt: skip
 
     def fits(self, prompt: str) -> bool:
@@ -105,6 +107,7 @@ class OpenAIServer:
                 reply = self._client.completions.create(prompt=request.prompt, **options)
                 choice = reply.choices[0]
                 text = choice.text
+            return _completion(text, choice.finish_reason, reply.usage)
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError,
                 openai.UnprocessableEntityError) as error:  # fmt: skip
             raise UserError(f"{self.url}: {_said(error)}. {_ADVICE}") from None
@@ -117,20 +120,14 @@ class OpenAIServer:
             ) from None
         except (openai.APIError, IndexError, AttributeError, TypeError, ValueError) as error:
             return ItemError(f"the server said: {_said(error)}")
-        usage = reply.usage
-        return Completion(
-            text or "",
-            "length" if choice.finish_reason == "length" else "stop",
-            usage.prompt_tokens if usage else None,
-            usage.completion_tokens if usage else None,
-        )
 
     @cached_property
     def _client(self) -> Any:
         from openai import OpenAI
 
-        key = os.environ.get("LRMOVIENET_API_KEY") or os.environ.get("OPENAI_API_KEY") or "none"
-        return OpenAI(base_url=self.url, api_key=key, max_retries=RETRIES, timeout=self.timeout_s)
+        return OpenAI(
+            base_url=self.url, api_key=_key(), max_retries=RETRIES, timeout=self.timeout_s
+        )
 
 
 _ADVICE = (
@@ -139,8 +136,38 @@ _ADVICE = (
 )
 
 
+def _completion(text: Any, finish: Any, usage: Any) -> Completion:
+    """A reply as it is kept. Raises TypeError or AttributeError for one that is damaged."""
+    if not isinstance(text, str | None):
+        raise TypeError(f"its text is {shorten(text)}")
+    counts = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (None, None)
+    if not all(isinstance(count, int | None) for count in counts):
+        raise TypeError(f"its usage is {shorten(usage)}")
+    return Completion(clean(text or ""), "length" if finish == "length" else "stop", *counts)
+
+
+def _key() -> str:
+    """The key. Raises UserError where it cannot be sent; what it is, is said nowhere."""
+    for name in ("LRMOVIENET_API_KEY", "OPENAI_API_KEY"):
+        key = os.environ.get(name, "").strip()
+        if key and not (key.isascii() and key.isprintable()):
+            raise UserError(f"{name}: holds characters that no key has. Set it again.")
+        if key:
+            return key
+    return "none"
+
+
 def check_url(url: str) -> str:
-    """A server's address as it is used. Raises UserError where it is none, or holds a password."""
+    """A server's address as it is used.
+
+    Raises:
+        UserError: it is none, or holds a password or a query, where keys would be written down.
+    """
+    if "@" in url or "?" in url or "#" in url:
+        raise UserError(
+            "--server: the address holds a password or a query. Give the key in the environment "
+            "variable LRMOVIENET_API_KEY, and the address without it."
+        )
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018
@@ -148,10 +175,10 @@ def check_url(url: str) -> str:
         raise UserError(f"--server {url}: no address ({error}).") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError(f"--server {url}: give an address such as http://127.0.0.1:8080/v1.")
-    if parts.username or parts.password:
-        raise UserError("--server: the address holds a password. Give LRMOVIENET_API_KEY instead.")
     return url.rstrip("/")
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an error says, in a line, without the key: some servers repeat it."""
+    text = " ".join(str(error).split()).replace(_key(), "…") if _key() != "none" else str(error)
+    return " ".join(text.split())[:300] or type(error).__name__

@@ -40,6 +40,8 @@ STOP_WORDS = frozenset(_STOP_WORDS.split())
 _MARK = r"(?:\(?\d{1,3}\s*[.):\]]+|[-*•–—‣·]+(?=\s))"
 _ITEM = re.compile(rf"^\s*{_MARK}\s*(.*)$")
 _INLINE_NUMBER = re.compile(r"(?:^|(?<=[\s,;]))\(?\d{1,3}[.)](?=\s|[^\W\d])")
+_BARE_MARK = re.compile(r"\n\s*(?:\(?\d{1,3}\s*[.):\]]*|[-*•])\s*$")
+"""An answer that was cut before its last item began: the one before is whole."""
 _HEADER = re.compile(
     r"^\s*(?:here (?:are|is)\b[^:]{0,80}|(?:the )?(?:\w+ )?"
     r"(?:events?|entit(?:y|ies)|labels?|tags?|answers?|responses?|actions?))\s*:",
@@ -62,12 +64,13 @@ def parse(answer: str, complete: bool = True) -> list[Label]:
 
     Args:
         answer: what the model wrote.
-        complete: whether it came to its end; else the last item is taken to be cut off.
+        complete: whether it came to its end; else the last item is taken to be cut off, unless the
+            next one's number stands behind it.
     """
     answer, whole = answer[:MAX_ANSWER], complete and len(answer) <= MAX_ANSWER
     texts = [text for item in _items(answer) for text in _apart(clean(item)) if text]
     labels = [Label(text, rank, _fault(text)) for rank, text in enumerate(texts)]
-    if labels and not whole:
+    if labels and not whole and not _BARE_MARK.search(answer):
         labels[-1] = Label(labels[-1].text, labels[-1].rank, CUT_OFF)
     return labels
 
@@ -99,6 +102,7 @@ def screen(labels: Iterable[Label], description: str | None) -> list[Label]:
 def clean(item: str) -> str:
     """An item without quotes, marks, brackets, explanation and leading article, in normal form."""
     item = "".join(c if c.isprintable() else " " for c in item)
+    item = re.sub(rf"^(?:\s*{_MARK}\s*)+", "", item)  # a list that begins anew behind the prompt's
     item = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", item).replace("_", " ")
     item = re.split(r"\s[-–—]+\s|:\s|:$", item.replace("*", "").strip(), maxsplit=1)[0]
     item = normal_form(item)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lrmovienet.errors import UserError, shorten
+from lrmovienet.movienet.annotation import clean
 
 KINDS = ("event", "entity")
 """The two kinds of text label (paper, supplement C.1)."""
@@ -160,7 +161,7 @@ def load_prompt(given: str) -> Prompt:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable YAML file: {error}") from None
     return _checked(content, path)
 
@@ -176,6 +177,8 @@ def _checked(content: Any, path: Path) -> Prompt:
             raise UserError(f"{path}: {name!r} is missing.")
     for name, value in content.items():
         texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and clean(text) != text for text in texts):
+            raise UserError(f"{path}: {name!r} holds half a character (\\ud800 to \\udfff).")
         if isinstance(value, list) != (name == "stop") or not all(
             isinstance(text, str) for text in texts
         ):

@@ -187,7 +187,7 @@ class Transformers:
                 text,
                 "stop" if ends & set(row) or any(s in text for s in stop) else "length",
                 len(one),
-                _written(row, ends),
+                _written(row, tokenizer.pad_token_id, any(s in text for s in stop)),
             )
             for text, row, one in zip(texts, rows, tokens, strict=True)
         ]
@@ -214,9 +214,12 @@ class Transformers:
         return {}
 
 
-def _written(row: list[int], ends: set[int]) -> int:
-    """Tokens of an answer, its end token included."""
-    return next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
+def _written(row: list[int], filler: int, stopped: bool) -> int:
+    """Tokens of an answer: its end token is one, what fills it up to the longest is none."""
+    n = len(row)
+    while n and row[n - 1] == filler:
+        n -= 1
+    return n if stopped or n == len(row) else n + 1
 
 
 @contextlib.contextmanager
