@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # Everything that needs no GPU: also what trains, kills runs or runs a language model.
 test-all: $(VENV)/.installed $(VENV)/.llm

@@ -27,6 +27,7 @@ class Actors:
             says = f"plays {normal_form(character)}" if character else "is in the cast"
             if _plain(actor):
                 self.plays.setdefault(_plain(actor), f"{normal_form(actor)} {says}")
+        self._last: tuple[str, list[str], set[str]] | None = None
         self.plays = dict(sorted(self.plays.items(), key=lambda pair: (-len(pair[0]), pair[0])))
 
     def reason(self, label: str, description: str, part: bool = True) -> str | None:
@@ -42,15 +43,24 @@ class Actors:
             return None
         if name in self.plays:
             return self.plays[name]
-        rest, named = _plain(description), []
-        for actor in self.plays if part else ():
-            rest, times = re.subn(rf"(?<!\S){re.escape(actor)}(?:'s)?(?!\S)", " ", rest)
-            if times:
-                named.append(actor)
+        if not part:
+            return None
+        named, other_words = self._named_in(description)
         own = set(name.split())
-        if not own or own & (set(rest.split()) | self.characters):
+        if not own or own & (other_words | self.characters):
             return None
         return next((self.plays[actor] for actor in named if own <= set(actor.split())), None)
+
+    def _named_in(self, description: str) -> tuple[list[str], set[str]]:
+        """The actors that a description names in full, and its words outside of those names."""
+        if self._last is None or self._last[0] != description:  # a clip has many labels
+            rest, named = _plain(description), []
+            for actor in self.plays:
+                if actor in rest:
+                    rest, times = re.subn(rf"(?<!\S){re.escape(actor)}(?:'s)?(?!\S)", " ", rest)
+                    named += [actor] if times else []
+            self._last = description, named, set(rest.split())
+        return self._last[1:]
 
 
 def _plain(text: str) -> str:

@@ -314,11 +314,10 @@ def _collect(
 
     for output in outputs:
         reasons = output.pop("drop_reason", [None] * count(output))
+        labels = output.get("label", [None] * len(reasons))
         for row, reason in enumerate(reasons):
             if reason is not None:
-                drop(
-                    output["clip_id"][row], output.get("label", [None] * len(reasons))[row], reason
-                )
+                drop(output["clip_id"][row], labels[row], reason)
         good = [row for row, reason in enumerate(reasons) if reason is None]
         for name, values in take(output, good).items():
             kept.setdefault(name, []).extend(values)

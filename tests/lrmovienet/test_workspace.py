@@ -167,4 +167,4 @@ def test_status_lists_tables_and_reasons_as_they_are(workspace, capsys):
     assert "predictions/x" in out
     assert "films/[/x].mp4: no frames" in out
     run(StatusConfig(workspace.root / "[b]nothing[/b]"))
-    assert "w/[b]nothing[/b]:" in capsys.readouterr().out
+    assert "w/[b]nothing[/b]:" in capsys.readouterr().out.replace("\n", "")  # may be wrapped
