@@ -16,11 +16,18 @@ from lrmovienet.columns import MAX_LABEL_LENGTH
 from lrmovienet.text.parse import STOP_WORDS, words
 
 IRREGULAR = {
-    "children": "child", "feet": "foot", "geese": "goose", "knives": "knife", "leaves": "leaf",
-    "lives": "life", "men": "man", "mice": "mouse", "people": "person", "policemen": "policeman",
-    "teeth": "tooth", "thieves": "thief", "wives": "wife", "wolves": "wolf", "women": "woman",
-    "glasses": "glasses", "news": "news", "series": "series", "species": "species",
+    "buses": "bus", "children": "child", "feet": "foot", "gases": "gas", "geese": "goose",
+    "headaches": "headache", "heroes": "hero", "knives": "knife", "leaves": "leaf",
+    "lives": "life", "men": "man", "mice": "mouse", "mustaches": "mustache", "people": "person",
+    "policemen": "policeman", "potatoes": "potato", "teeth": "tooth", "thieves": "thief",
+    "tomatoes": "tomato", "wives": "wife", "wolves": "wolf", "women": "woman",
 }  # fmt: skip
+ALWAYS_PLURAL = {
+    "binoculars", "clothes", "glasses", "goggles", "jeans", "news", "pajamas", "pants", "pyjamas",
+    "scissors", "series", "shears", "shorts", "species", "sunglasses", "tights", "tongs",
+    "trousers",
+}  # fmt: skip
+"""Without the s they are no word, or another one."""
 
 _IN_IE = {
     "birdies", "brownies", "calories", "collies", "cookies", "cuties", "genies", "goalies",
@@ -129,8 +136,8 @@ def singular(label: str) -> str:
     ("dress", "bus").
     """
     head, _, word = label.rpartition(" ")
-    if word in IRREGULAR:
-        word = IRREGULAR[word]
+    if word in IRREGULAR or word in ALWAYS_PLURAL:
+        word = IRREGULAR.get(word, word)
     elif word.endswith("ies") and len(word) > 4 and word not in _IN_IE:
         word = word[:-3] + "y"
     elif word.endswith(("ches", "shes", "sses", "xes", "zzes")):

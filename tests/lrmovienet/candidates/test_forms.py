@@ -108,7 +108,7 @@ def test_a_blocked_word_is_blocked_in_the_plural(word):
         ("churches", "church"), ("dishes", "dish"), ("glasses of", "glasses of"),
         ("dresses", "dress"), ("men", "man"), ("old wolves", "old wolf"), ("horses", "horse"),
         ("houses", "house"), ("children", "child"), ("police dogs", "police dog"),
-        ("buzzes", "buzz"), ("people", "person"), ("sunglasses", "sunglass"), ("ties", "tie"),
+        ("buzzes", "buzz"), ("people", "person"), ("sunglasses", "sunglasses"), ("ties", "tie"),
         # no plurals
         ("bus", "bus"), ("dress", "dress"), ("tennis", "tennis"), ("gas", "gas"),
         ("glasses", "glasses"), ("news", "news"), ("s", "s"), ("", ""), ("driver's", "driver's"),
