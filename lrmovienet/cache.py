@@ -66,6 +66,9 @@ class Cache:
         except sqlite3.ProgrammingError:
             raise  # ours
         except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{self.path}: damaged ({error}). Delete it: it only saves work that was done."
-            ) from None
+            raise damaged(self.path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """What to say of a cache that does not hold what was put there."""
+    return UserError(f"{path}: damaged ({error}). Delete it: it only saves work that was done.")

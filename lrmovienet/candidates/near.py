@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lrmovienet.cache import Cache
+from lrmovienet.cache import Cache, damaged
 from lrmovienet.files import sha256_of
 from lrmovienet.progress import progress
 from lrmovienet.sentences import SentenceEncoder
@@ -37,7 +37,13 @@ def label_vectors(labels: Sequence[str], encoder: SentenceEncoder, cache: Path) 
                 kept.put({f"{about}:{label}": value for label, value in made.items()})
                 known |= made
                 advance(len(some))
-    return {label: np.frombuffer(known[label], np.float32) for label in labels}
+    try:
+        vectors = {label: np.frombuffer(known[label], np.float32) for label in labels}
+        if len({len(vector) for vector in vectors.values()}) > 1:
+            raise ValueError("vectors of different length")
+    except ValueError as error:
+        raise damaged(cache, error) from None
+    return vectors
 
 
 def near_duplicates(

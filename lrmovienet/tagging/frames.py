@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lrmovienet.cache import Cache
+from lrmovienet.cache import Cache, damaged
 from lrmovienet.errors import ItemError
 from lrmovienet.files import sha256_of
 from lrmovienet.keyframes import KeyframeReader
@@ -90,7 +90,15 @@ class FrameTags:
         """Sha256 of a frame -> its `ENTRY` rows, for the frames that are known."""
         shas = [frame["sha256"] for frame in frames]
         found = Cache(self.path).get(f"{self.key}:{sha}" for sha in shas)
-        return {k.partition(":")[2]: np.frombuffer(v, ENTRY) for k, v in found.items()}
+        entries = {}
+        try:
+            for key, value in found.items():
+                entry = entries[key.partition(":")[2]] = np.frombuffer(value, ENTRY)
+                if not len(entry) or entry["label"].max() >= len(self.tagger.labels):
+                    raise ValueError("a frame without labels, or with one that there is not")
+        except ValueError as error:
+            raise damaged(self.path, error) from None
+        return entries
 
     def make(
         self,

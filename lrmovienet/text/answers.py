@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from lrmovienet.cache import Cache
+from lrmovienet.cache import Cache, damaged
 from lrmovienet.errors import ItemError
 from lrmovienet.files import sha256_of
 
@@ -110,11 +110,14 @@ class Answers:
         """The answers that are there."""
         keys = self._keys(requests)
         found = Cache(self.path).get(keys.values())
-        return {
-            request: Completion(**json.loads(found[key]))
-            for request, key in keys.items()
-            if key in found
-        }
+        try:
+            return {
+                request: Completion(**json.loads(found[key]))
+                for request, key in keys.items()
+                if key in found
+            }
+        except (ValueError, TypeError) as error:
+            raise damaged(self.path, error) from None
 
     def ask(
         self, requests: Sequence[Request], advance: Callable[[int], None]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lrmovienet.cache import Cache
 from lrmovienet.errors import UserError
+from lrmovienet.files import sha256_of
 
 
 @pytest.fixture
@@ -203,3 +204,35 @@ def test_in_a_read_only_folder_it_can_be_read():
     finally:
         folder.chmod(0o755)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"abc", b"[1, 2]", b'{"text": "x"}', b"\xff" * 12])
+def test_garbage_in_the_cache_is_said_and_not_read(tmp_path, garbage):
+    from lrmovienet.candidates.near import label_vectors
+    from lrmovienet.sentences import sentence_encoder
+    from lrmovienet.tagging.frames import FrameTags
+    from lrmovienet.tagging.imagenet import ImageNetTagger
+    from lrmovienet.text.answers import Answers, Request
+    from lrmovienet.text.openai_api import OpenAIServer
+
+    path = tmp_path / "c.sqlite"
+    answers = Answers(path, OpenAIServer("http://127.0.0.1:1/v1", "m"))
+    tags = FrameTags(path, ImageNetTagger("w"), 0.1)
+    encoder = sentence_encoder(None)
+    about = sha256_of(encoder.identity)[:16]
+    request, frame = Request("p"), {"ref": "r", "sha256": "s"}
+    Cache(path).put(
+        {
+            **dict.fromkeys(answers._keys([request]).values(), garbage),
+            f"{tags.key}:s": garbage,
+            f"{about}:a": garbage,
+            f"{about}:b": b"\0" * 1536,
+        }
+    )
+    for read in (
+        lambda: answers.known([request]),
+        lambda: tags.read([frame]),
+        lambda: label_vectors(["a", "b"], encoder, path),
+    ):
+        with pytest.raises(UserError, match=r"c\.sqlite: damaged .*Delete it"):
+            read()
