@@ -198,7 +198,7 @@ def test_a_bad_file_of_the_table_is_pending_and_made_again(tag, kind, how):
 CHILD = """
 import sys
 from pathlib import Path
-from test_runner import Tagger
+from stages import Tagger
 from lrmovienet.runner import split
 from lrmovienet.runner.local import Job, run_table
 from lrmovienet.workspace import Workspace

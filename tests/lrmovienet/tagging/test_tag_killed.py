@@ -12,7 +12,14 @@ from tagged import demo_frames, workspace_of, written
 
 from lrmovienet.tagging.frames import ENTRY
 
-COMMAND = [sys.executable, "-c", "from lrmovienet.cli import entry; entry()", "tag"]
+# A shell starts what runs in its background with interrupts ignored; a person's terminal does not.
+START = """
+import signal
+from lrmovienet.cli import entry
+signal.signal(signal.SIGINT, signal.default_int_handler)
+entry()
+"""
+COMMAND = [sys.executable, "-c", START, "tag"]
 CLIPS, FRAMES = 12, 60
 
 
