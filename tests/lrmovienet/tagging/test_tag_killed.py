@@ -48,7 +48,8 @@ def known(root):
     if not path.exists():
         return {}
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as database:
+        # Not read-only: what a kill left half-written has to be rolled back by the next who opens.
+        with sqlite3.connect(path, timeout=10) as database:
             return dict(database.execute("SELECT key, value FROM results"))
     except sqlite3.OperationalError:  # not yet a table in it
         return {}
