@@ -38,6 +38,8 @@ class Cache:
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM results WHERE key IN ({marks})"  # noqa: S608
                 found.update(database.execute(query, some))
+        if not all(isinstance(value, bytes) for value in found.values()):
+            raise damaged(self.path, ValueError("a result that is not bytes"))
         return found
 
     def put(self, results: Mapping[str, bytes]) -> None:
@@ -61,6 +63,8 @@ class Cache:
                 )
                 yield database
         except sqlite3.OperationalError as error:
+            if "no such column" in str(error) or "has no column" in str(error):
+                raise damaged(self.path, error) from None
             # No disk, no permission, somebody else's lock: the machine's doing, not the file's.
             raise OSError(errno.EIO, str(error), str(self.path)) from None
         except sqlite3.ProgrammingError:

@@ -204,7 +204,9 @@ class TransformersFrames:
         from transformers import AutoImageProcessor, AutoModel
 
         with _loading(self.folder):
-            processor = AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
+            processor = AutoImageProcessor.from_pretrained(
+                self.folder, local_files_only=True, trust_remote_code=False
+            )
             model = _load(AutoModel, self.folder, self.device)
         return processor, getattr(model, "vision_model", model)
 
@@ -262,7 +264,9 @@ def load_text_model(folder: Path, device: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     with _loading(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         return tokenizer, _load(AutoModel, folder, device)
 
 
@@ -341,7 +345,11 @@ def _load(auto: Any, folder: Path, device: str) -> Any:
     import torch
 
     model = auto.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+        folder,
+        dtype=torch.float32,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
     )
     return model.to(device).eval().requires_grad_(False)
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eval.messages import printable
 from lrmovienet.config import VerbConfig
 from lrmovienet.schema import TABLES
 from lrmovienet.workspace import Workspace
@@ -43,7 +44,7 @@ def run(config: StatusConfig) -> None:
         counted = Counter(workspace.read_dropped(name)["reason"].to_pylist())
         for reason, rows in counted.most_common(config.reasons):
             # As Text: a reason quotes file names, whose brackets are not markup.
-            reasons.add_row(Text(name), str(rows), Text(reason))
+            reasons.add_row(Text(name), str(rows), Text(printable(reason)))
     console = Console()
     console.print(tables if names else Text(f"{config.workspace}: no tables yet"))
     if reasons.row_count:

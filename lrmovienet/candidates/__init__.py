@@ -6,7 +6,7 @@ in `rules`, one by one, and every label that goes leaves a row in dropped.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -160,7 +160,7 @@ def _make(workspace: Workspace, config: MergeConfig, vectors: Any) -> Columns:
     if config.drop_actors and workspace.manifest("films"):
         films = workspace.read("films", ["movie_id", "cast"]).to_pylist()
         cast = {film["movie_id"]: film["cast"] for film in films}
-    block, of_clip = _blocked(config)
+    block, of_clip = _blocked(config, {clip["clip_id"] for clip in clips})
     rules = Rules(
         kinds=config.kinds, block=block, block_of_clip=of_clip, ceiling=config.ceiling,
         near=config.near, cap=config.most, by_domain=config.cap_by == "domain",
@@ -235,23 +235,32 @@ def _thresholds(config: MergeConfig) -> dict[str, float]:
             value = float(row["threshold"])
         except ValueError:
             value = -1.0
-        if not 0 <= value <= 1 or not row["label"]:
+        if not 0 <= value <= 1 or not key(row["label"]):
             problems.append(f"line {line}: expected a label and a number from 0 to 1")
+        elif result.get(key(row["label"]), value) != value:
+            problems.append(f"line {line}: {row['label']!r} has another threshold before")
         result[key(row["label"])] = value
     if problems:
         raise UserError(listed(f"{config.thresholds}", problems, len(problems)))
     return result
 
 
-def _blocked(config: MergeConfig) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
+def _blocked(
+    config: MergeConfig, clips: Collection[str]
+) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
     """What is blocked in all clips, and in each."""
     everywhere = set(config.block)
     of_clip: dict[str, frozenset[str]] = {}
-    for _, row in _csv(config.block_file, "block_file", ("label",)):
+    problems = []
+    for line, row in _csv(config.block_file, "block_file", ("label",)):
+        if row.get("clip_id") and row["label"] and row["clip_id"] not in clips:
+            problems.append(f"line {line}: no clip {row['clip_id']!r} in this workspace")
         if clip_id := row.get("clip_id"):
             of_clip[clip_id] = of_clip.get(clip_id, frozenset()) | {row["label"]}
         else:
             everywhere.add(row["label"])
+    if problems:
+        raise UserError(listed(f"{config.block_file}", problems, len(problems)))
     return frozenset(everywhere), of_clip
 
 

@@ -41,6 +41,8 @@ def label_vectors(labels: Sequence[str], encoder: SentenceEncoder, cache: Path) 
         vectors = {label: np.frombuffer(known[label], np.float32) for label in labels}
         if len({len(vector) for vector in vectors.values()}) > 1:
             raise ValueError("vectors of different length")
+        if any(abs(float(vector @ vector) - 1) > 1e-3 for vector in vectors.values()):
+            raise ValueError("a vector whose length is not one")
     except ValueError as error:
         raise damaged(cache, error) from None
     return vectors
@@ -60,14 +62,17 @@ def near_duplicates(
         Each label that goes -> the one it is near to, the nearest of those that stay, and their
         cosine.
     """
+    if not labels:
+        return {}
+    matrix = np.stack([vectors[label] for label in labels])
+    cosines: Any = matrix @ matrix.T
     gone: dict[str, tuple[str, float]] = {}
-    kept: list[str] = []
-    for label in labels:
+    kept: list[int] = []
+    for i, label in enumerate(labels):
         if kept:
-            cosines: Any = np.stack([vectors[k] for k in kept]) @ vectors[label]
-            best = int(cosines.argmax())
-            if cosines[best] >= near:
-                gone[label] = (kept[best], float(cosines[best]))
+            best = max(kept, key=lambda k: cosines[i, k])  # of equal ones the first
+            if cosines[i, best] >= near:
+                gone[label] = (labels[best], float(cosines[i, best]))
                 continue
-        kept.append(label)
+        kept.append(i)
     return gone

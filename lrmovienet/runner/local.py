@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from eval.messages import printable
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.progress import progress
@@ -292,7 +293,7 @@ def _is_the_machines(error: Exception) -> bool:
 def _failure(job: Job, item: str, error: Exception) -> Failure:
     if isinstance(error, UserError):
         if job.keep_failures:  # otherwise it is in the message that ends the run
-            log.warning("%s: %s", job.table, error)
+            log.warning("%s: %s", job.table, printable(str(error)))
         return Failure(item, str(error))
     # Not an error we foresaw: keep going, but keep the traceback where a person will see it.
     log.warning("%s: %s failed unexpectedly", job.table, item, exc_info=error)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrmovienet.cache import Cache, damaged
-from lrmovienet.errors import ItemError
+from lrmovienet.errors import ItemError, UserError
 from lrmovienet.files import sha256_of
 from lrmovienet.keyframes import KeyframeReader
 from lrmovienet.runner import Columns
@@ -96,6 +96,8 @@ class FrameTags:
                 entry = entries[key.partition(":")[2]] = np.frombuffer(value, ENTRY)
                 if not len(entry) or entry["label"].max() >= len(self.tagger.labels):
                     raise ValueError("a frame without labels, or with one that there is not")
+                if not np.isfinite(entry["score"]).all():
+                    raise ValueError("a score that is no number")
         except ValueError as error:
             raise damaged(self.path, error) from None
         return entries
@@ -141,6 +143,11 @@ class FrameTags:
         return failed
 
     def _entry(self, scores: Floats) -> bytes:
+        if not np.isfinite(scores).all():
+            raise UserError(
+                f"{self.tagger.name}: a score is not a number. Give --precision fp32 (or bf16), or "
+                "another checkpoint."
+            )
         kept = np.flatnonzero(scores >= self.floor)
         if not len(kept):
             kept = np.array([scores.argmax()])  # so that a message can name it

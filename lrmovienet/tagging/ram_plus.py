@@ -197,9 +197,12 @@ def load(path: Path, size: RamSize, precision: str = "fp32", device: str = "cpu"
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch names a dozen kinds of damage
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a readable checkpoint ({reason[:200]}).") from None
+    except Exception as error:  # torch names a dozen kinds of damage, and advises what is unsafe
+        raise UserError(
+            f"{path}: not a readable checkpoint ({type(error).__name__}): damaged, something "
+            "else, from torch before 1.6, or one that would run code when it is loaded. Download "
+            "it again from its authors."
+        ) from None
     with torch.device("meta"):
         model = RamPlus(size)
     weights = select(checkpoint, model.state_dict(), size, str(path))

@@ -152,7 +152,7 @@ def ask_all(
     """
     requests: dict[Key, Request] = {}
     for clip_id, sentence in sentences.items():
-        for kind in KINDS:
+        for kind in KINDS if sentence else ():  # nothing to ask about
             text = prompt.text(kind, sentence)
             requests[clip_id, kind] = Request(
                 text, seed_of(seed, clip_id, text), listed, prompt.shared(kind)
@@ -168,7 +168,8 @@ def ask_all(
             elif prompt.again and not old.listed:
                 second[key] = replace(old, seed=again_seed, prompt=old.prompt + prompt.again)
     again, failed_again = _ask(answers, second, "asking again")
-    result: dict[Key, Answer] = {}
+    result = {(c, kind): Answer("", True) for c, shown in sentences.items() if not shown
+              for kind in KINDS}  # fmt: skip
     for key in requests:
         if key in failed or key in failed_again:
             reason = failed.get(key) or failed_again[key]
@@ -223,8 +224,8 @@ def _check(config: ExtractConfig) -> None:
         )
     if not 0 <= config.temperature <= 5:
         raise UserError(f"--temperature {config.temperature}: give a number from 0 to 5.")
-    if config.threads is not None and config.threads < 1:
-        raise UserError(f"--threads {config.threads}: give 1 or more.")
+    if config.threads is not None and not 1 <= config.threads <= 512:
+        raise UserError(f"--threads {config.threads}: give 1 to 512.")
     only = {
         "temperature": ("llama_cpp", "openai"), "grammar": ("llama_cpp", "openai"),
         "server": ("openai",), "chat": ("openai",), "require_gpu": ("llama_cpp",),

@@ -111,11 +111,14 @@ class Answers:
         keys = self._keys(requests)
         found = Cache(self.path).get(keys.values())
         try:
-            return {
+            known = {
                 request: Completion(**json.loads(found[key]))
                 for request, key in keys.items()
                 if key in found
             }
+            if not all(isinstance(answer.text, str) for answer in known.values()):
+                raise TypeError("an answer that is no text")
+            return known
         except (ValueError, TypeError) as error:
             raise damaged(self.path, error) from None
 

@@ -162,7 +162,9 @@ class LlamaCpp:
                 str(self.path), n_ctx=self.context, n_gpu_layers=-1 if self.gpu else 0,
                 n_threads=threads, n_threads_batch=threads, verbose=False,
             )  # fmt: skip
-        except (ValueError, RuntimeError, OSError, AssertionError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # damage shows as whatever reads the damaged part
             raise UserError(f"{self.path}: no model that llama.cpp can load ({error}).") from None
 
 

@@ -136,6 +136,7 @@ PROMPTS = {
 }
 
 
+MAX_FILE = 100_000
 _FIELDS = ("version", "event", "entity", "cue", "stop", "again")
 
 
@@ -159,6 +160,8 @@ def load_prompt(given: str) -> Prompt:
         )
     import yaml
 
+    if path.stat().st_size > MAX_FILE:
+        raise UserError(f"{path}: larger than {MAX_FILE} bytes; that is no prompt.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -183,7 +186,10 @@ def _checked(content: Any, path: Path) -> Prompt:
             isinstance(text, str) for text in texts
         ):
             kind = "a list of texts" if name == "stop" else "text"
-            raise UserError(f"{path}: {name!r} is {shorten(value)}; expected {kind}.")
+            found = type(value).__name__ if isinstance(value, list | dict) else shorten(value)
+            raise UserError(f"{path}: {name!r} is {found}; expected {kind}.")
+    if not content["version"].isprintable():
+        raise UserError(f"{path}: 'version' holds line breaks or control characters.")
     if content["version"].strip() in ("", *PROMPTS):
         raise UserError(f"{path}: give your own name as 'version', not {content['version']!r}.")
     for kind in KINDS:
@@ -252,4 +258,11 @@ def fit_model(
     while least + 1 < most:
         middle = (least + most) // 2
         least, most = (middle, most) if all_fit(shown(middle)[0]) else (least, middle)
-    return shown(least)
+    if least:
+        return shown(least)
+    # Not one word: a script without blanks, or no words at all. Cut anywhere, then.
+    begin, end = 0, len(description)
+    while begin + 1 < end:
+        middle = (begin + end) // 2
+        begin, end = (middle, end) if all_fit(description[:middle]) else (begin, middle)
+    return description[:begin], len(description.split()) - description[:begin].count(" ")

@@ -19,6 +19,8 @@ from lrmovienet.packaged import packaged_file
 from lrmovienet.text.answers import Answered, Completion, Request, shared_tokens, surely_fits
 
 PACKAGED = "smollm2-135m-instruct-q4_1"
+_SAFE = {"local_files_only": True, "trust_remote_code": False}
+"""A model's folder may hold programs; they are neither run nor asked about."""
 _MODEL_FILES = (".safetensors", ".json", ".txt", ".model", ".gguf", ".jinja")
 
 
@@ -75,7 +77,7 @@ class Transformers:
     def fits(self, prompt: str) -> bool:
         """Whether the prompt leaves room for the longest answer."""
         room = self.context - self.max_new_tokens
-        return surely_fits(prompt, room) or len(self._tokenizer(prompt)["input_ids"]) <= room
+        return surely_fits(prompt, room) or len(self._tokens([prompt])[0]) <= room
 
     def generate(self, requests: Sequence[Request], stop: Sequence[str]) -> Iterator[Answered]:
         """Answers a batch at a time: prompts that begin alike together, the longest first.
@@ -108,6 +110,11 @@ class Transformers:
             tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
 
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        """Tokens of texts, in which what looks like a special token is text."""
+        tokens: list[list[int]] = self._tokenizer(texts, split_special_tokens=True)["input_ids"]
+        return tokens
+
     @cached_property
     def _model(self) -> Any:
         import torch
@@ -125,8 +132,8 @@ class Transformers:
         # Read when huggingface_hub is imported: nothing is looked up on the network from here on.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         if self.path.is_file():
-            return self.path.parent, {"local_files_only": True, "gguf_file": self.path.name}
-        return self.path, {"local_files_only": True}
+            return self.path.parent, {**_SAFE, "gguf_file": self.path.name}
+        return self.path, dict(_SAFE)
 
     def _batch(
         self, prompts: list[str], beginning: str, stop: list[str]
@@ -135,7 +142,7 @@ class Transformers:
         from transformers import GenerationConfig
 
         tokenizer, model = self._tokenizer, self._model
-        tokens: list[list[int]] = tokenizer(prompts)["input_ids"]
+        tokens: list[list[int]] = self._tokens(prompts)
         length = max(map(len, tokens))
         limit = min(self.context, getattr(model.config, "max_position_embeddings", self.context))
         if length + self.max_new_tokens > limit:
@@ -148,7 +155,7 @@ class Transformers:
                     "--max_words or --max_new_tokens."
                 )
             ]
-        read = tokenizer(beginning)["input_ids"] if beginning else []
+        read = self._tokens([beginning])[0] if beginning else []
         n = min(shared_tokens(one, read) for one in tokens)
         # What is shared, then what fills up to the longest, then the rest.
         fill = [length - len(one) for one in tokens]

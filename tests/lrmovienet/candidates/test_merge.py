@@ -337,3 +337,17 @@ def test_a_damaged_model_leaves_the_old_table(workspace, tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith(f"lrmovienet merge: error: {folder}: this encoder cannot be loaded")
     assert workspace.require("candidates") == before
+
+
+def test_blocks_of_clips_that_there_are_not(workspace, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("clip_id,label\ntt9_0,kiss\n")
+    assert merge(workspace, "--block_file", str(path)) == 2
+    assert "mine.csv:\n  line 2: no clip 'tt9_0' in this workspace" in capsys.readouterr().err
+
+
+def test_two_thresholds_of_one_label(workspace, tmp_path, capsys):
+    path = tmp_path / "mine.csv"
+    path.write_text("label,threshold\ncat,0.2\ncats,0.9\ndog,0.5\ndog,0.5\n")
+    assert merge(workspace, "--thresholds", str(path)) == 2
+    assert "line 3: 'cats' has another threshold before" in capsys.readouterr().err

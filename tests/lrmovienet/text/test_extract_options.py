@@ -22,7 +22,7 @@ WRONG = [
     (["--chat", "--backend", "llama_cpp"], "--chat is of openai, not of llama_cpp."),
     (["--require_gpu"], "--require_gpu is of llama_cpp, not of transformers."),
     (["--threads", "2"], "--threads is of llama_cpp, not of transformers."),
-    (["--threads", "0", "--backend", "llama_cpp"], "--threads 0: give 1 or more."),
+    (["--threads", "0", "--backend", "llama_cpp"], "--threads 0: give 1 to 512."),
     (["--backend", "openai"], "--backend openai needs --server URL and --model NAME."),
     (["--backend", "openai", "--model", "m"], "--backend openai needs --server URL and --model"),
     (["--backend", "openai", "--model", "m", "--server", "localhost"], "--server localhost: give"),

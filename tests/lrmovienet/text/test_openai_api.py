@@ -24,6 +24,7 @@ from lrmovienet.text import openai_api
 from lrmovienet.text.answers import Completion, Request
 from lrmovienet.text.grammar import numbered_list
 from lrmovienet.text.openai_api import GIVE_UP, OpenAIServer, check_url
+from lrmovienet.workspace import Workspace
 
 KEY = "sk-marker-4711-never-to-be-seen"
 SAID = {("event", DOJO): " fighting\n2. watching", ("entity", DOJO): " Neo\n2. dojo",
@@ -272,7 +273,7 @@ def test_after_many_failures_in_a_row_the_run_ends(tmp_path, capsys):
         count.append(1)
         if len(count) in (1, 11):
             return " dancing"
-        raise error(400, "no")
+        raise Reply(200, '{"error": {"message": "overloaded"}}')
 
     with serving(answer) as (url, served):
         assert run(tmp_path, url, "--concurrency", "1") == 2
@@ -281,6 +282,31 @@ def test_after_many_failures_in_a_row_the_run_ends(tmp_path, capsys):
     assert "What was answered is kept" in said
     # The first and the eleventh were answered: nine failures, then ten; one more is under way.
     assert 21 <= len(served.requests) <= 22
+
+
+def test_prompts_that_a_server_refuses_do_not_end_the_run(tmp_path):
+    """Twenty that are too long for it, before the first that is not."""
+    make_clips(tmp_path, [f"Person {i} dances." for i in range(25)])
+
+    def answer(request):
+        if int(prompt_of(request).rsplit("Person ", 1)[1].split()[0]) < 20:
+            raise error(400, "maximum context length")
+        return " dances"
+
+    with serving(answer) as (url, _):
+        assert run(tmp_path, url, "--concurrency", "1") == 0
+    dropped = Workspace(tmp_path).read_dropped("text_labels").to_pylist()
+    assert sum("maximum context length" in row["reason"] for row in dropped) == 20
+    rows = Workspace(tmp_path).read("text_labels").to_pylist()
+    assert {row["clip_id"] for row in rows} == {f"tt{i}_0000" for i in range(20, 25)}
+
+
+def test_a_reply_that_drips_or_swells_is_a_failure(monkeypatch):
+    monkeypatch.setattr(openai_api, "MOST_BYTES", 1000)
+    with serving(lambda request: " dog" * 2000) as (url, _):
+        [[(_, answer)]] = OpenAIServer(url, "m").generate([Request("p")], ())
+    assert isinstance(answer, ItemError)
+    assert "more than 1000 bytes" in str(answer)
 
 
 BODIES = {

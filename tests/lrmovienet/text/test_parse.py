@@ -280,3 +280,9 @@ def test_what_a_truncated_answer_keeps_the_whole_one_keeps_too(answer):
     whole = set(kept(answer))
     for end in range(len(answer)):
         assert set(kept(answer[:end], complete=False)) <= whole, answer[:end]
+
+
+@pytest.mark.parametrize("label", ["7:30 train", "9.11 attack", "3-d film", "2nd row"])
+def test_numbers_that_belong_to_a_label_stay(label):
+    assert [x.text for x in parse.parse(f"1. {label}")] == [label]
+    assert [x.text for x in parse.parse(f"1.1. {label}")] == [label]

@@ -1,5 +1,6 @@
 """Answers by transformers: a batch is its prompts one by one, and limits are kept."""
 
+import json
 import pickle
 import shutil
 from dataclasses import replace
@@ -251,3 +252,18 @@ def test_models_that_are_none(tmp_path, tiny_model):
     (tmp_path / "fake.gguf").write_bytes(b"GGUF and nothing more")
     with pytest.raises(UserError, match=r"fake\.gguf: "):
         list(Transformers(tmp_path / "fake.gguf", "f", "s", 4, 64).generate([Request("x")], []))
+
+
+def test_a_models_folder_never_runs_its_own_program(tiny_model, tmp_path):
+    """A folder may say that its model is a program beside it. It is neither run nor asked about."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {
+        "AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model", "AutoTokenizer": "own.T",
+    }}  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        list(Transformers(folder, "m", "w").generate([Request("p")], ()))
+    assert not (tmp_path / "ran").exists()
