@@ -18,8 +18,8 @@ MAX_ANSWER = 20_000
 MAX_WORDS = 2
 """The paper asks for "less than three words each"."""
 MAX_CHARACTERS = 60
-MAX_ITEM = 400
-"""Characters of an item that are looked at; a label has far fewer."""
+MAX_ITEM = 2000
+"""Characters of an item that are looked at: some marks take the square of that."""
 
 TOO_LONG = "three words or more"
 TOO_MANY_CHARACTERS = f"more than {MAX_CHARACTERS} characters"
@@ -104,8 +104,10 @@ def screen(labels: Iterable[Label], description: str | None) -> list[Label]:
 def clean(item: str) -> str:
     """An item without quotes, marks, brackets, explanation and leading article, in normal form."""
     item = "".join(c if c.isprintable() else " " for c in item)
+    if len(item) > MAX_ITEM:
+        item = item[:MAX_ITEM].rpartition(" ")[0] or item[:MAX_ITEM]
     # A list that begins anew behind the prompt's "1."; but "7:30 train" is a label.
-    item = re.sub(r"^(?:\s*\(?\d{1,3}[.)]\s+)+", "", item[:MAX_ITEM])
+    item = re.sub(r"^(?:\s*\(?\d{1,3}[.)]\s+)+", "", item)
     item = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", item).replace("_", " ")
     item = re.split(r"\s[-–—]+\s|:\s|:$", item.replace("*", "").strip(), maxsplit=1)[0]
     item = normal_form(item)

@@ -286,3 +286,9 @@ def test_what_a_truncated_answer_keeps_the_whole_one_keeps_too(answer):
 def test_numbers_that_belong_to_a_label_stay(label):
     assert [x.text for x in parse.parse(f"1. {label}")] == [label]
     assert [x.text for x in parse.parse(f"1.1. {label}")] == [label]
+
+
+def test_a_long_item_is_cut_between_words():
+    item = "dojo and " * 300 + "x"
+    assert {x.text for x in parse.parse(item)} == {"dojo", "dojo and"}
+    assert [x.reason for x in parse.parse("y" * 5000)] == [parse.TOO_MANY_CHARACTERS]

@@ -222,6 +222,8 @@ def test_the_longest_beginning_that_fits_is_shown(words, most, room, event, enti
         n for n in beginnings(words) if n <= most and len(" ".join(words[:n])) + longest <= room
     ]
     expected = " ".join(words[: fitting[-1]])
+    if not expected:  # not one word: as many of its letters as fit
+        expected = words[0][: room - longest]
     assert fit_model(description, most, prompt, fits) == (expected, len(words) - fitting[-1])
 
 
@@ -250,3 +252,11 @@ def test_a_model_is_asked_about_few_lengths():
     prompt = Prompt("own", "{sentence}", "{sentence}")
     assert len(fit_model("abc " * 300, 300, prompt, fits)[0]) == 699
     assert len(asked) <= 2 * 11
+
+
+def test_a_script_without_blanks_is_cut_between_letters():
+    prompt = Prompt("own", "12345{sentence}", "{sentence}")
+    assert fit_model("一二三四五六七八", 300, prompt, lambda text: len(text) <= 9) == (
+        "一二三四",
+        1,
+    )
