@@ -19,6 +19,7 @@ from lrmovienet.config import VerbConfig
 from lrmovienet.errors import ItemError, UserError, shorten
 from lrmovienet.files import write_bytes
 from lrmovienet.keyframes import KeyframeReader, evenly, frames_root
+from lrmovienet.pictures import picture
 from lrmovienet.schema import GRADES
 from lrmovienet.workspace import Workspace
 
@@ -147,17 +148,13 @@ def _labels(workspace: Workspace, chosen: set[str]) -> dict[str, list[Shown]]:
 def _card(
     reader: KeyframeReader | None, clip: dict[str, Any], labels: list[Shown], problems: list[str]
 ) -> Card:
-    from PIL import Image
-
-    frames: list[Image.Image | None] = []
+    frames: list[Image | None] = []
     for frame in evenly(clip["keyframes"], MOST_FRAMES):
         frames.append(None)
         if reader is not None:
             try:
-                jpeg = reader.read(frame["ref"], frame["sha256"])
-                with Image.open(io.BytesIO(jpeg)) as image:
-                    frames[-1] = image.convert("RGB")
-            except (ItemError, OSError, ValueError, Image.DecompressionBombError) as error:
+                frames[-1] = picture(reader.read(frame["ref"], frame["sha256"]))
+            except (ItemError, OSError) as error:
                 problems.append(f"{clip['clip_id']}: {error}")
     shots = "shot {0}" if clip["shot"][0] == clip["shot"][1] else "shots {0}-{1}"
     facts = [clip["clip_id"], *clip["genres"], shots.format(*clip["shot"])]

@@ -38,7 +38,9 @@ def model_file(given: str, option: str, default: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     return Path(
-        _download(given, option, lambda: hf_hub_download(match["repo"], name, revision=match[2]))
+        _download(
+            given, option, lambda: hf_hub_download(match["repo"], name, revision=match["revision"])
+        )
     )
 
 
@@ -58,7 +60,9 @@ def model_folder(given: str, option: str) -> Path:
     from huggingface_hub import snapshot_download
 
     def download() -> str:
-        return snapshot_download(match["repo"], revision=match[2], allow_patterns=MODEL_FILES)
+        return snapshot_download(
+            match["repo"], revision=match["revision"], allow_patterns=MODEL_FILES
+        )
 
     return Path(_download(given, option, download))
 

@@ -41,7 +41,6 @@ STOP_WORDS_ONLY = "stop words only"
 
 _DASHES = re.compile(r"\s*[-‐‑‒–—―−]\s*")
 _PLAIN = str.maketrans({**dict.fromkeys("’‘ʼ´`′", "'"), "_": " ", "\u00ad": None})
-"""One quote for all; a soft hyphen is none."""
 _ACCENT = re.compile(r"([a-z\u0370-\u03ff])[\u0300-\u036f]+", re.IGNORECASE)
 """Marks on Latin and Greek letters. In other scripts a mark makes another letter."""
 
@@ -56,9 +55,14 @@ def tidy(label: str) -> str:
 
     Quotes and marks around it go, accents stay: "Café–Bar" is "café-bar".
     """
-    text = unicodedata.normalize("NFKC", label.translate(_PLAIN)).translate(_PLAIN)
+    text = plain_marks(unicodedata.normalize("NFKC", plain_marks(label)))
     text = normal_form("".join(c if c.isprintable() else " " for c in text))
     return _trimmed(_DASHES.sub("-", text))
+
+
+def plain_marks(text: str) -> str:
+    """A text with one kind of quote, blanks for underscores, and no soft hyphens."""
+    return text.translate(_PLAIN)
 
 
 def _trimmed(text: str) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from eval.labels import normal_form
-from lrmovienet.candidates.forms import without_accents
+from lrmovienet.candidates.forms import plain_marks, without_accents
 
 Cast = Iterable[Mapping[str, str | None]]
 
@@ -65,8 +65,5 @@ class Actors:
 
 def _plain(text: str) -> str:
     """A text's words, with a space between them: no accents, dashes, or dots of initials."""
-    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", without_accents(_one_quote(text))))
-
-
-def _one_quote(text: str) -> str:
-    return normal_form(text).replace("’", "'").replace("‘", "'")
+    plain = without_accents(normal_form(plain_marks(text)))
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", plain))

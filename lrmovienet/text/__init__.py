@@ -206,7 +206,7 @@ def _has_label(prompt: Prompt, completion: Completion, again: bool = False) -> b
 
 
 def _options(config: ExtractConfig) -> dict[str, Any]:
-    """What the manifest says of the run: all options but those that change no answer."""
+    """What the manifest says of the run: all options but those of this machine."""
     left_out = ("workspace", "shard_size", "fail_fast", "concurrency", "threads", "require_gpu")
     return {k: v for k, v in config.__dict__.items() if k not in left_out}
 

@@ -248,3 +248,25 @@ def test_show_a_corpus_without_pictures(root, capsys):
     assert show(root) == 0
     assert "made without pictures" in " ".join(capsys.readouterr().out.split())
     assert (root / "cards" / "tt2_0000.png").exists()
+
+
+def test_a_keyframe_of_a_kind_that_starts_programs_is_no_frame(tmp_path):
+    """The library would hand such a picture to another program; frames are JPEG, PNG or WebP."""
+    import hashlib
+
+    from lrmovienet.cards import _card
+    from lrmovienet.keyframes import KeyframeReader
+
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    path = tmp_path / "240P" / "tt9" / "shot_0000_img_0.jpg"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(eps)
+    frame = {"ref": "tt9/shot_0000_img_0.jpg", "sha256": hashlib.sha256(eps).hexdigest()}
+    clip = {
+        "clip_id": "tt9_0000", "movie_id": "tt9", "title": None, "genres": [], "shot": [0, 0],
+        "description": "A scene.", "start_s": None, "end_s": None, "keyframes": [frame],
+    }  # fmt: skip
+    problems = []
+    assert _card(KeyframeReader(tmp_path), clip, [], problems).frames == (None,)
+    assert len(problems) == 1
+    assert "not a readable image" in problems[0]
