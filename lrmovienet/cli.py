@@ -37,6 +37,24 @@ VERBS = {
     ),
     "merge": Verb("lrmovienet.candidates", "MergeConfig", "image and text labels -> candidates"),
     "show": Verb("lrmovienet.cards", "ShowConfig", "clips as pictures with their labels"),
+    "annotate plan": Verb(
+        "annotation.plan", "PlanConfig", "what annotating would take: hours and cost", "form"
+    ),
+    "annotate push": Verb(
+        "annotation.push", "PushConfig", "candidates -> Label Studio, one project a person", "form"
+    ),
+    "annotate simulate": Verb(
+        "annotation.simulate", "SimulateConfig", "answer what was pushed, as generated people"
+    ),
+    "annotate pull": Verb(
+        "annotation.pull", "PullConfig", "Label Studio -> ratings, pair_ratings, screenings"
+    ),
+    "annotate agreement": Verb(
+        "annotation.report", "AgreementConfig", "how far people agree: JSON, table and figure"
+    ),
+    "annotate export": Verb(
+        "annotation.export", "ExportConfig", "ratings as they may be published: no names", "out"
+    ),
     "aggregate": Verb(
         "annotation.aggregate", "AggregateConfig", "ratings, pairs -> relevance, preferences"
     ),
@@ -60,6 +78,9 @@ VERBS = {
 }
 """In the order in which the data flows."""
 
+GROUP = "annotate"
+"""The verbs of two words begin with it."""
+
 YES_NO = (["true"], ["false"])
 
 
@@ -67,9 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 for a wrong input, or 130 when interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if not argv or argv[0] not in VERBS:
+    verb = " ".join(argv[:2]) if argv[:1] == [GROUP] else "".join(argv[:1])
+    if verb not in VERBS:
         return _no_verb(argv)
-    verb = argv.pop(0)
+    del argv[: len(verb.split())]
     try:
         return _run(verb, argv)
     except UserError as error:
@@ -249,9 +271,10 @@ def _no_verb(argv: list[str]) -> int:
     if argv and not argv[0].startswith("-"):
         import difflib
 
-        close = difflib.get_close_matches(argv[0], VERBS, n=1)
+        verb = " ".join(argv[:2] if argv[0] == GROUP else argv[:1])
+        close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        return _fail("", f"no verb {argv[0]!r}.{hint} Verbs: {', '.join(VERBS)}.")
+        return _fail("", f"no verb {verb!r}.{hint} Verbs: {', '.join(VERBS)}.")
     parser.parse_args(argv or ["--help"])
     return 2
 
@@ -262,6 +285,8 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     if name in ("", "lrmovienet", "annotation", "baselines", "eval"):
         raise error
     how = "pip install -e '.[demo]'"
+    if name in ("label_studio_sdk", "crowdkit", "markdown_it"):
+        how = "pip install -e '.[annotate]'"
     if name == "llama_cpp":
         how = (
             'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" pip install --no-cache-dir -e '

@@ -22,7 +22,7 @@ from lrmovienet.columns import (
 )
 from lrmovienet.errors import UserError, shorten
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a column changes meaning, name or type. Written into every manifest and part."""
 
 GRADES = {"high": 2, "medium": 1, "low": 0}
@@ -56,6 +56,11 @@ _grade = Column("grade", pa.int8(), "0 (low), 1 (medium) or 2 (high)", one_of(0,
 _annotator = Column("annotator", pa.string(), "an annotator's name", not_blank)
 _lead_time = Column("lead_time_s", pa.float32(), "seconds, 0 or more", at_least(0), nullable=True)
 _created = Column("created_at", pa.string(), "an ISO 8601 time", not_blank, nullable=True)
+_guidelines = Column("guidelines_version", pa.string(), "the guidelines' version", not_blank)
+_project = Column("project", pa.string(), "the annotation project", not_blank)
+_shown_at = Column(
+    "position", pa.int32(), "its place on the page, from 0", at_least(0), nullable=True
+)
 
 
 def _label_column(name: str) -> Column:
@@ -160,6 +165,9 @@ DROPPED = Table(
     ),
 )
 
+SCREENED = Table("screened", CANDIDATES.key, CANDIDATES.columns)
+"""The candidates that screening left, corrected ones under their new names."""
+
 RATINGS = Table(
     "ratings",
     ("clip_id", "label", "annotator"),
@@ -170,8 +178,10 @@ RATINGS = Table(
         _grade,
         _lead_time,
         _created,
-        Column("guidelines_version", pa.string(), "the guidelines' version", not_blank),
-        Column("project", pa.string(), "the annotation project", not_blank),
+        _guidelines,
+        _project,
+        _shown_at,
+        Column("preannotated", pa.bool_(), "whether a grade was suggested", nullable=True),
     ),
 )
 
@@ -186,8 +196,33 @@ PAIR_RATINGS = Table(
         Column("choice", pa.string(), "a, b, tie or skip", one_of("a", "b", "tie", "skip")),
         _lead_time,
         _created,
+        _guidelines,
+        _project,
+        _shown_at,
     ),
 )
+"""`label_a` is the label that was shown first."""
+
+VERDICTS = ("keep", "drop", "correct")
+SCREENINGS = Table(
+    "screenings",
+    ("clip_id", "label", "annotator"),
+    (
+        _clip_id,
+        _label,
+        _annotator,
+        Column("verdict", pa.string(), ", ".join(VERDICTS), one_of(*VERDICTS)),
+        Column(
+            "correction", pa.string(), "a label, with the verdict correct", _label.ok, nullable=True
+        ),
+        _lead_time,
+        _created,
+        _guidelines,
+        _project,
+        _shown_at,
+    ),
+)
+"""What people say of candidates before they are graded."""
 
 RELEVANCE = Table(
     "relevance",
@@ -213,6 +248,18 @@ PREFERENCES = Table(
         Column("agreement", pa.float32(), "the share that agrees, 0.5 to 1", between(0.5, 1)),
     ),
 )
+
+STRENGTHS = Table(
+    "strengths",
+    ("clip_id", "label"),
+    (
+        _clip_id,
+        _label,
+        Column("strength", pa.float64(), "a finite number, higher is more relevant", pc.is_finite),
+        Column("n", pa.int32(), "a number of choices, 1 or more", at_least(1)),
+    ),
+)
+"""How the labels of a clip stand to each other by all choices between two (Bradley–Terry)."""
 
 RECORDS = Table(
     "records",
@@ -267,8 +314,8 @@ PREDICTIONS = Table(
 TABLES = {
     t.name: t
     for t in (
-        FILMS, CLIPS, IMAGE_LABELS, TEXT_LABELS, CANDIDATES, DROPPED, RATINGS, PAIR_RATINGS,
-        RELEVANCE, PREFERENCES, RECORDS, PAIRS, PREDICTIONS,
+        FILMS, CLIPS, IMAGE_LABELS, TEXT_LABELS, CANDIDATES, DROPPED, SCREENINGS, SCREENED, RATINGS,
+        PAIR_RATINGS, RELEVANCE, PREFERENCES, STRENGTHS, RECORDS, PAIRS, PREDICTIONS,
     )
 }  # fmt: skip
 

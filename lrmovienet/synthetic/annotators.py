@@ -46,6 +46,8 @@ def rate(scenes: Sequence[Scene], seed: int, calibration: Calibration) -> Column
             columns["created_at"] += [clock.after(seconds) for seconds in times]
             columns["guidelines_version"] += [GUIDELINES_VERSION] * rows
             columns["project"] += [PROJECT] * rows
+            columns["position"] += [None] * rows
+            columns["preannotated"] += [False] * rows
     return columns
 
 
@@ -73,7 +75,10 @@ def compare(scenes: Sequence[Scene], seed: int, calibration: Calibration) -> Col
             for i in np.flatnonzero(judged):
                 labels = (target[first[i]].text, target[second[i]].text)
                 moment = clock.after(times[i])
-                row = (scene.clip_id, *labels, names[who[i]], choices[i], times[i], moment)
+                row = (
+                    scene.clip_id, *labels, names[who[i]], choices[i], times[i], moment,
+                    GUIDELINES_VERSION, PROJECT, None,
+                )  # fmt: skip
                 for values, value in zip(columns.values(), row, strict=True):
                     values.append(value)
     return columns

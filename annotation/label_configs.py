@@ -1,0 +1,125 @@
+"""Label Studio's XML for each form, and the data of a page.
+
+Chosen by keystrokes for twenty labels, measured in a browser (docs/annotation.md): one key a label
+and one to submit. Three things make that possible:
+
+- The questions are written out, not repeated by `<Repeater>`, which is deprecated upstream.
+- A question's answers come with the task's data (`value="$answers_00"`), and with them each
+  answer's key. So one config serves pages with fewer questions, whose unused slots have one answer
+  that is chosen already and not shown: each question can be required.
+- Nothing of a clip's is ever written into the XML: labels and descriptions are data, which the page
+  shows as text.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from annotation.forms import UNUSED, Form
+
+STYLE = """
+.lrm { display: flex; flex-wrap: wrap; gap: 16px; }
+.lrm-clip { flex: 1 1 420px; min-width: 320px; }
+.lrm-ask { flex: 2 1 640px; }
+.lrm-slots { display: grid; grid-template-columns: 1fr 1fr; grid-template-rows: repeat(ROWS, auto);
+  grid-auto-flow: column; column-gap: 20px; }
+.lrm-slot { border-bottom: 1px solid rgba(128, 128, 128, .25); padding: 1px 0 2px; }
+.lrm-slot h5, .lrm-slot p, .lrm-slot span { overflow-wrap: anywhere; }
+"""
+
+
+def label_config(form: Form, pictures: bool) -> str:
+    """The XML of a form's projects. Parsed once by Label Studio's own library before it is used.
+
+    Raises:
+        ValueError: that library does not accept it; a defect of ours.
+    """
+    config = _written(form, pictures)
+    from label_studio_sdk.label_interface import LabelInterface
+
+    LabelInterface(config).validate()
+    return config
+
+
+@functools.cache
+def _written(form: Form, pictures: bool) -> str:
+    clip = '<Text name="description" value="$description"/>'
+    if pictures:
+        clip = f'<Image name="frames" value="$frames" zoomControl="false" rotateControl="false"/>{clip}'
+    slots = "".join(_slot(form, slot) for slot in range(form.slots))
+    style = STYLE.replace("ROWS", str((form.slots + 1) // 2))
+    return (
+        f'<View className="lrm"><Style>{style}</Style>'
+        f'<View className="lrm-clip">{clip}</View><View className="lrm-ask">'
+        f'<Header value={quoteattr(form.title)} size="4"/>'
+        f'<View className="lrm-slots">{slots}</View></View></View>'
+    )
+
+
+def _slot(form: Form, slot: int) -> str:
+    missing = quoteattr(f"Number {slot + 1} has no answer yet.")
+    question = (
+        f'<Header value="$question_{slot:02d}" size="5" style="margin: 2px 0"/>'
+        f'<Choices name="answer_{slot:02d}" toName="description" choice="single-radio" '
+        f'layout="inline" value="$answers_{slot:02d}" required="true" requiredMessage={missing}/>'
+    )
+    if form.corrects:
+        question += (
+            f'<TextArea name="text_{slot:02d}" toName="description" rows="1" maxSubmissions="1" '
+            f'editable="true" showSubmitButton="false" placeholder="as it should be" '
+            f'visibleWhen="choice-selected" whenTagName="answer_{slot:02d}" '
+            f'whenChoiceValue={quoteattr(form.answers[-1].shown)} required="true" '
+            f'requiredMessage={quoteattr(f"Number {slot + 1}: write the label as it should be.")}/>'
+        )
+    return f'<View className="lrm-slot">{question}</View>'
+
+
+def page_data(
+    form: Form, description: str, questions: Sequence[Sequence[str]], picture: str | None
+) -> dict[str, Any]:
+    """What a page shows, as the data of a Label Studio task.
+
+    Args:
+        form: the form of the page.
+        description: the clip's description.
+        questions: up to `form.slots` of them, in the order in which they are shown: a label, or a
+            pair of labels.
+        picture: the URL of the clip's frames, or None where the form has no pictures.
+    """
+    data: dict[str, Any] = {"description": description}
+    if picture is not None:
+        data["frames"] = picture
+    for slot in range(form.slots):
+        asked = questions[slot] if slot < len(questions) else ()
+        data[f"question_{slot:02d}"] = _question(slot, asked)
+        data[f"answers_{slot:02d}"] = _answers(form, slot, asked)
+    return data
+
+
+def _question(slot: int, asked: Sequence[str]) -> str:
+    """The label with its number; a pair's labels are the answers, so only the number."""
+    return "" if not asked else f"{slot + 1}. {asked[0] if len(asked) == 1 else ''}".rstrip()
+
+
+def _answers(form: Form, slot: int, asked: Sequence[str]) -> list[dict[str, Any]]:
+    if not asked:
+        return [{"value": UNUSED, "selected": True, "style": "display: none"}]
+    labels = dict(zip(("a", "b"), asked, strict=True)) if len(asked) == 2 else {}
+    return [
+        {
+            "value": shown_as_is(labels.get(answer.value, answer.shown)),
+            "alias": answer.value,
+            "hotkey": form.key(slot, place),
+        }
+        for place, answer in enumerate(form.answers)
+    ]
+
+
+def shown_as_is(text: str) -> str:
+    """A text in which Label Studio finds no name of a variable (`$description`) to put in.
+
+    An unseen word joiner goes after each dollar sign. Only what is shown is changed: answers are
+    stored by their alias.
+    """
+    return text.replace("$", "$\u2060")

@@ -1,0 +1,333 @@
+"""What was asked of whom, and every answer that ever came: `<workspace>/annotation/store.sqlite`.
+
+The server is asked for nothing that is not written down here first, and an answer is written down
+here before anything is made of it. So a push or pull that was cut off, on either side, goes on.
+"""
+
+import contextlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrmovienet.errors import UserError
+from lrmovienet.workspace import Workspace
+
+VERSION = 1
+_TABLES = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY, form TEXT NOT NULL, round TEXT NOT NULL, annotator TEXT NOT NULL,
+    guidelines TEXT NOT NULL, pictures INTEGER NOT NULL, server TEXT NOT NULL, on_server INTEGER,
+    storage INTEGER, seen TEXT,
+    UNIQUE (form, round, annotator, guidelines, pictures)
+);
+CREATE TABLE pages (
+    uid TEXT PRIMARY KEY, form TEXT NOT NULL, round TEXT NOT NULL, clip_id TEXT NOT NULL,
+    questions TEXT NOT NULL, gold INTEGER NOT NULL
+);
+CREATE TABLE tasks (
+    project INTEGER NOT NULL REFERENCES projects (id), uid TEXT NOT NULL REFERENCES pages (uid),
+    place INTEGER NOT NULL, questions TEXT NOT NULL, preannotated INTEGER NOT NULL,
+    on_server INTEGER, PRIMARY KEY (project, uid), UNIQUE (project, on_server)
+);
+CREATE TABLE gold (
+    clip_id TEXT NOT NULL, label TEXT NOT NULL, grade INTEGER NOT NULL, PRIMARY KEY (clip_id, label)
+);
+CREATE TABLE annotations (
+    project INTEGER NOT NULL REFERENCES projects (id), id INTEGER NOT NULL,
+    updated_at TEXT NOT NULL, task INTEGER NOT NULL, raw TEXT NOT NULL, gone_at TEXT,
+    PRIMARY KEY (project, id, updated_at)
+);
+CREATE INDEX annotations_of_task ON annotations (project, task);
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page: a clip and the questions about it, whoever is asked them."""
+
+    uid: str
+    form: str
+    round: str
+    clip_id: str
+    questions: tuple[tuple[str, ...], ...]
+    """Each a label, or two."""
+    gold: bool = False
+    """Whether the right answers are known, which annotators are not told."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """One annotator's project."""
+
+    id: int
+    form: str
+    round: str
+    annotator: str
+    guidelines: str
+    pictures: bool
+    server: str
+    on_server: int | None
+    """Its id there; None while it is not sure that it exists."""
+    storage: int | None
+    """The id of its storage connection."""
+    seen: str | None
+    """The latest change that a pull has seen."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A page as one annotator is shown it."""
+
+    project: int
+    uid: str
+    place: int
+    """Its place in the project, from 0."""
+    questions: tuple[tuple[str, ...], ...]
+    """In the order in which this annotator sees them; a pair's labels too."""
+    preannotated: bool
+    on_server: int | None
+
+
+class Store:
+    """The database of a workspace's annotation."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._create()
+            elif version != VERSION:
+                raise UserError(
+                    f"{path}: written as version {version}, this is version {VERSION}. Use the "
+                    "version of lrmovienet that wrote it."
+                )
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{path}: not usable ({error}). Put a copy back; without one, move it away and push "
+                "to new projects."
+            ) from None
+
+    def _create(self) -> None:
+        with self.writing():
+            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(
+                    "INSERT INTO about VALUES ('workspace', ?)", (secrets.token_hex(8),)
+                )
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction: all that is written within is kept, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    @property
+    def workspace_id(self) -> str:
+        """What tells this workspace's projects from others on the same server."""
+        return str(self._db.execute("SELECT value FROM about WHERE name='workspace'").fetchone()[0])
+
+    # What was asked.
+
+    def projects(self) -> list[Project]:
+        """All projects, in the order in which they were begun."""
+        rows = self._db.execute("SELECT * FROM projects ORDER BY id")
+        return [Project(*row[:5], bool(row[5]), *row[6:]) for row in rows]
+
+    def project(
+        self, form: str, round: str, annotator: str, guidelines: str, pictures: bool, server: str
+    ) -> Project:
+        """An annotator's project, begun here if need be."""
+        wanted = (form, round, annotator, guidelines, pictures)
+        self._db.execute(
+            "INSERT OR IGNORE INTO projects (form, round, annotator, guidelines, pictures, server) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (*wanted, server),
+        )
+        return next(
+            p
+            for p in self.projects()
+            if (p.form, p.round, p.annotator, p.guidelines, p.pictures) == wanted
+        )
+
+    def found_project(self, project: Project, on_server: int) -> None:
+        """A project exists on the server under this id."""
+        self._db.execute(
+            "UPDATE projects SET on_server = ? WHERE id = ?", (on_server, project.id)
+        )
+
+    def found_storage(self, project: Project, storage: int) -> None:
+        """A project has a storage connection of this id."""
+        self._db.execute("UPDATE projects SET storage = ? WHERE id = ?", (storage, project.id))
+
+    def pages(self) -> list[Page]:
+        """All pages."""
+        return [
+            Page(uid, form, round, clip_id, _questions(text), bool(gold))
+            for uid, form, round, clip_id, text, gold in self._db.execute(
+                "SELECT uid, form, round, clip_id, questions, gold FROM pages ORDER BY rowid"
+            )
+        ]
+
+    def tasks(self, project: Project) -> list[Task]:
+        """A project's tasks, in their places."""
+        return [
+            Task(of, uid, place, _questions(text), bool(preannotated), on_server)
+            for of, uid, place, text, preannotated, on_server in self._db.execute(
+                "SELECT project, uid, place, questions, preannotated, on_server FROM tasks "
+                "WHERE project = ? ORDER BY place",
+                (project.id,),
+            )
+        ]
+
+    def plan(self, pages: list[Page], tasks: list[Task]) -> None:
+        """Write down what is going to be asked, before it is."""
+        with self.writing():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO pages VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (p.uid, p.form, p.round, p.clip_id, json.dumps(p.questions), p.gold)
+                    for p in pages
+                ],
+            )
+            self._db.executemany(
+                "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (t.project, t.uid, t.place, json.dumps(t.questions), t.preannotated, None)
+                    for t in tasks
+                ],
+            )
+
+    def found_tasks(self, project: Project, found: dict[str, int]) -> None:
+        """Pages (by uid) are on the server as these tasks."""
+        with self.writing():
+            self._db.executemany(
+                "UPDATE tasks SET on_server = ? WHERE project = ? AND uid = ?",
+                [(on_server, project.id, uid) for uid, on_server in found.items()],
+            )
+
+    def gold(self) -> dict[tuple[str, str], int]:
+        """The right grades that are known: clip and label -> grade."""
+        rows = self._db.execute("SELECT clip_id, label, grade FROM gold")
+        return {(clip_id, label): grade for clip_id, label, grade in rows}
+
+    def add_gold(self, grades: dict[tuple[str, str], int]) -> None:
+        """Write down right grades; those known already stay."""
+        with self.writing():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO gold VALUES (?, ?, ?)",
+                [(*key, grade) for key, grade in grades.items()],
+            )
+
+    # What was answered.
+
+    def keep(self, project: Project, found: list[dict[str, Any]], seen: str | None) -> int:
+        """Keep annotations as they came, each version of them. Returns how many are new.
+
+        Args:
+            project: whose they are.
+            found: tasks as the server gives them, each with all its annotations. What is known of
+                a task and not among them was deleted on the server.
+            seen: the latest change among them.
+        """
+        new = 0
+        with self.writing():
+            for task in found:
+                for raw in task["annotations"]:
+                    key = (project.id, raw["id"], raw["updated_at"])
+                    text = json.dumps(raw, ensure_ascii=False, sort_keys=True)
+                    new += self._db.execute(
+                        "INSERT OR IGNORE INTO annotations VALUES (?, ?, ?, ?, ?, NULL)",
+                        (*key, task["id"], text),
+                    ).rowcount
+                there = [raw["id"] for raw in task["annotations"]]
+                marks = ",".join("?" * len(there))
+                self._db.execute(
+                    "UPDATE annotations SET gone_at = ? WHERE project = ? AND task = ? AND "
+                    f"gone_at IS NULL AND id NOT IN ({marks})",  # noqa: S608 - question marks
+                    (task["updated_at"], project.id, task["id"], *there),
+                )
+                self._db.execute(
+                    "UPDATE annotations SET gone_at = NULL WHERE project = ? AND task = ? AND "
+                    f"id IN ({marks})",  # noqa: S608
+                    (project.id, task["id"], *there),
+                )
+            if seen is not None:
+                self._db.execute("UPDATE projects SET seen = ? WHERE id = ?", (seen, project.id))
+        return new
+
+    def forget_missing(self, project: Project, there: set[int], now: str) -> None:
+        """Annotations of tasks that the server has no more are gone."""
+        with self.writing():
+            known = self._db.execute(
+                "SELECT DISTINCT task FROM annotations WHERE project = ?", (project.id,)
+            ).fetchall()
+            self._db.executemany(
+                "UPDATE annotations SET gone_at = ? WHERE project = ? AND task = ? "
+                "AND gone_at IS NULL",
+                [(now, project.id, task) for (task,) in known if task not in there],
+            )
+
+    def annotations(self, project: Project) -> list[dict[str, Any]]:
+        """The annotations that are on the server now, in their latest version, by id."""
+        rows = self._db.execute(
+            "SELECT raw, MAX(updated_at) FROM annotations WHERE project = ? AND gone_at IS NULL "
+            "GROUP BY id ORDER BY id",
+            (project.id,),
+        )
+        return [json.loads(raw) for raw, _ in rows]
+
+    def counts(self, project: Project) -> tuple[int, int]:
+        """How many versions of annotations are kept, and how many annotations are gone."""
+        kept = self._db.execute(
+            "SELECT COUNT(*) FROM annotations WHERE project = ?", (project.id,)
+        ).fetchone()[0]
+        gone = self._db.execute(
+            "SELECT COUNT(DISTINCT id) FROM annotations WHERE project = ? AND gone_at IS NOT NULL",
+            (project.id,),
+        ).fetchone()[0]
+        return int(kept), int(gone)
+
+
+def _questions(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(asked) for asked in json.loads(text))
+
+
+@contextlib.contextmanager
+def opened(workspace: Workspace, *, make: bool = False) -> Iterator[Store]:
+    """The store of a workspace, closed at the end.
+
+    Raises:
+        UserError: nothing was pushed from this workspace yet.
+    """
+    path = workspace.root / "annotation" / "store.sqlite"
+    if not make and not path.exists():
+        raise UserError(
+            f"{workspace.root}: nothing was pushed from here yet. Run first: lrmovienet annotate "
+            f"push grading --workspace {workspace.root} --annotators NAME …"
+        )
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
