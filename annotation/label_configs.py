@@ -19,14 +19,36 @@ from xml.sax.saxutils import quoteattr
 from annotation.forms import UNUSED, Form
 
 STYLE = """
-.lrm { display: flex; flex-wrap: wrap; gap: 16px; }
-.lrm-clip { flex: 1 1 420px; min-width: 320px; }
-.lrm-ask { flex: 2 1 640px; }
+.lrm { display: flex; gap: 16px; }
+.lrm-clip { flex: 1 1 34%; min-width: 260px; position: sticky; top: 0; align-self: flex-start; }
+.lrm-ask { flex: 2 1 66%; }
 .lrm-slots { display: grid; grid-template-columns: 1fr 1fr; grid-template-rows: repeat(ROWS, auto);
-  grid-auto-flow: column; column-gap: 20px; }
-.lrm-slot { border-bottom: 1px solid rgba(128, 128, 128, .25); padding: 1px 0 2px; }
-.lrm-slot h5, .lrm-slot p, .lrm-slot span { overflow-wrap: anywhere; }
+  grid-auto-flow: column; column-gap: 24px; }
+.lrm-slot { display: flex; flex-wrap: wrap; align-items: center; justify-content: space-between;
+  gap: 0 10px; padding: 5px 4px 5px 8px; border-left: 3px solid #f59e0b;
+  border-bottom: 1px solid rgba(128, 128, 128, .25); }
+.lrm-slot:has(.ant-radio-checked) { border-left-color: transparent; }
+.lrm-slot:has(h4:empty) { visibility: hidden; }
+.lrm-slot h4 { flex: 1 1 130px; font-size: 15px; line-height: 1.3; overflow-wrap: anywhere; }
+.lrm-slot .lsf-choices { margin: 0; display: flex; gap: 10px; }
+.lrm-slot .lsf-choice { line-height: 1.5; }
+.lrm-slot .lsf-choice__checkbox { padding-left: 0; margin-right: 0; }
+.lrm-slot .ant-radio + span { padding: 0 0 0 5px; }
+@media (max-width: 1500px) {
+  .lrm-slot { padding: 2px 0 2px 6px; }
+  .lrm-slot h4, .lrm-slot label.ant-radio-wrapper { font-size: 13px; }
+  .lrm-slot .lsf-choices { gap: 6px; }
+}
+.lrm-screening .lrm-slot > div:last-child { flex: 0 1 auto; }
+.lrm-slot .ant-form-item { margin: 0; }
+.lrm-pairs .lrm-slots { display: block; }
+.lrm-pairs .lrm-slot h4 { flex: 0 0 24px; }
+.lrm-pairs .lsf-choices { flex: 1 1 280px; display: grid; align-items: center;
+  grid-template-columns: 1fr 1fr 130px 120px; }
+.lrm-pairs .lsf-choice { overflow-wrap: anywhere; }
 """
+"""A question that has no answer yet has a coloured edge. Names of `lsf-` and `ant-` are Label
+Studio's: where they change, the page is less pretty and as usable."""
 
 
 def label_config(form: Form, pictures: bool) -> str:
@@ -50,9 +72,9 @@ def _written(form: Form, pictures: bool) -> str:
     slots = "".join(_slot(form, slot) for slot in range(form.slots))
     style = STYLE.replace("ROWS", str((form.slots + 1) // 2))
     return (
-        f'<View className="lrm"><Style>{style}</Style>'
+        f'<View className="lrm lrm-{form.name}"><Style>{style}</Style>'
         f'<View className="lrm-clip">{clip}</View><View className="lrm-ask">'
-        f'<Header value={quoteattr(form.title)} size="4"/>'
+        f'<Header value={quoteattr(form.title)} size="5"/>'
         f'<View className="lrm-slots">{slots}</View></View></View>'
     )
 
@@ -66,11 +88,12 @@ def _slot(form: Form, slot: int) -> str:
     )
     if form.corrects:
         question += (
+            f'<View visibleWhen="choice-selected" whenTagName="answer_{slot:02d}" '
+            f'whenChoiceValue={quoteattr(form.answers[-1].shown)}>'
             f'<TextArea name="text_{slot:02d}" toName="description" rows="1" maxSubmissions="1" '
-            f'editable="true" showSubmitButton="false" placeholder="as it should be" '
-            f'visibleWhen="choice-selected" whenTagName="answer_{slot:02d}" '
-            f'whenChoiceValue={quoteattr(form.answers[-1].shown)} required="true" '
-            f'requiredMessage={quoteattr(f"Number {slot + 1}: write the label as it should be.")}/>'
+            'editable="true" showSubmitButton="false" placeholder="as it should be" '
+            'required="true" requiredMessage='
+            f'{quoteattr(f"Number {slot + 1}: write the label as it should be.")}/></View>'
         )
     return f'<View className="lrm-slot">{question}</View>'
 
