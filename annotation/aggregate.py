@@ -1,110 +1,101 @@
-"""`lrmovienet aggregate`: what several people said -> one grade a label, one order a pair.
-
-Ratings become relevance by their median; with an even number of ratings, by the lower of the two
-middle ones, so that a label is called relevant only if most say so. Pair choices become a
-preference by majority; ties and skips vote for neither side, and a pair without a majority is
-dropped.
-"""
+"""`lrmovienet aggregate`: what several people said -> one grade a label, one order a pair."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from statistics import median_low
 from typing import Any
 
 from rich.console import Console
 
+from annotation.preferences import cycles, preferences, strengths
+from annotation.relevance import Method, relevance
+from annotation.screening import screened
 from lrmovienet.config import VerbConfig
-from lrmovienet.runner import Columns
+from lrmovienet.errors import UserError
+from lrmovienet.files import json_bytes, write_if_changed
 from lrmovienet.runner.local import run_once
 from lrmovienet.workspace import Workspace
 
-METHOD = "median-low"
-VERSION = "aggregate-1"
+VERSION = "aggregate-2"
 
 
 @dataclass(frozen=True)
 class AggregateConfig(VerbConfig):
     """Options of `lrmovienet aggregate`."""
 
+    method: Method = "median"
+    """How grades become one: median, majority, or dawid-skene, which weighs annotators by how
+    often they err. Of two grades that are as good, the lower one."""
     min_ratings: int = 1
     """A label with fewer ratings is dropped."""
 
 
 def run(config: AggregateConfig) -> None:
-    """Make `relevance`, and `preferences` where there are pair choices."""
-    workspace = Workspace(config.workspace)
-    console = Console()
-    outcome = run_once(
-        workspace,
-        "relevance",
-        lambda: relevance(workspace.read("ratings").to_pylist(), config.min_ratings),
-        version=VERSION,
-        inputs={"ratings": workspace.require("ratings").digest},
-        config={"min_ratings": config.min_ratings, "method": METHOD},
-    )
-    console.print(str(outcome))
-    if workspace.manifest("pair_ratings") is None:
+    """Make `screened` of screenings, `relevance` of ratings, and of pairs what they say.
+
+    Raises:
+        UserError: there is nothing to aggregate.
+    """
+    workspace, console = Workspace(config.workspace), Console()
+    there = {
+        name: manifest
+        for name in ("screenings", "ratings", "pair_ratings")
+        if (manifest := workspace.manifest(name)) is not None
+    }
+    if not there:
+        raise UserError(
+            f"{workspace.root}: nobody has said anything here yet. Run first: lrmovienet annotate "
+            f"pull --workspace {workspace.root}"
+        )
+    if "screenings" in there:
+        outcome = run_once(
+            workspace, "screened",
+            lambda: screened(
+                workspace.read("candidates").to_pylist(), workspace.read("screenings").to_pylist()
+            ),
+            version=VERSION, config={},
+            inputs={
+                "candidates": workspace.require("candidates").digest,
+                "screenings": there["screenings"].digest,
+            },
+        )  # fmt: skip
+        console.print(str(outcome))
+    if "ratings" in there:
+        outcome = run_once(
+            workspace, "relevance",
+            lambda: relevance(
+                workspace.read("ratings").to_pylist(), config.min_ratings, config.method
+            ),
+            version=VERSION, inputs={"ratings": there["ratings"].digest},
+            config={"min_ratings": config.min_ratings, "method": config.method},
+        )  # fmt: skip
+        console.print(str(outcome))
+    if "pair_ratings" not in there:
         console.print("preferences: none, there is no table pair_ratings")
         return
-    outcome = run_once(
-        workspace,
-        "preferences",
-        lambda: preferences(workspace.read("pair_ratings").to_pylist()),
-        version=VERSION,
-        inputs={"pair_ratings": workspace.require("pair_ratings").digest},
-        config={},
+    inputs = {"pair_ratings": there["pair_ratings"].digest}
+    for table, make in (("preferences", preferences), ("strengths", strengths)):
+        outcome = run_once(
+            workspace, table,
+            lambda make=make: make(workspace.read("pair_ratings").to_pylist()),  # type: ignore[misc]
+            version=VERSION, inputs=inputs, config={},
+        )  # fmt: skip
+        console.print(str(outcome))
+    _report_cycles(console, workspace)
+
+
+def _report_cycles(console: Console, workspace: Workspace) -> None:
+    """Say how many clips' preferences go round in circles, and write down which."""
+    better: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in workspace.read("preferences").to_pylist():
+        better[row["clip_id"]].append((row["better"], row["worse"]))
+    found = cycles(better)
+    path = workspace.root / "annotation" / "cycles.json"
+    report: dict[str, Any] = {"clips": len(better), "clips_with_cycles": len(found)}
+    write_if_changed(path, json_bytes({**report, "cycles": found}))
+    lengths = Counter(len(circle) for circles in found.values() for circle in circles)
+    said = ", ".join(f"{n} of {length} labels" for length, n in sorted(lengths.items()))
+    console.print(
+        f"  preferences go round in circles in {len(found)} of {len(better)} clips"
+        + (f" ({said}): {path}" if found else ""),
+        markup=False,
     )
-    console.print(str(outcome))
-
-
-def relevance(ratings: list[dict[str, Any]], min_ratings: int = 1) -> Columns:
-    """Rows of the table `ratings` -> columns of `relevance`, by clip and label."""
-    grades: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row in ratings:
-        grades[row["clip_id"], row["label"]].append(row["grade"])
-    rows = []
-    for (clip_id, label), given in sorted(grades.items()):
-        few = f"rated {len(given)} times, fewer than {min_ratings}"
-        rows.append(
-            {
-                "clip_id": clip_id,
-                "label": label,
-                "grade": median_low(given),
-                "n_ratings": len(given),
-                "spread": max(given) - min(given),
-                "method": METHOD,
-                "drop_reason": few if len(given) < min_ratings else None,
-            }
-        )
-    names = ("clip_id", "label", "grade", "n_ratings", "spread", "method", "drop_reason")
-    return {name: [row[name] for row in rows] for name in names}
-
-
-def preferences(choices: list[dict[str, Any]]) -> Columns:
-    """Rows of the table `pair_ratings` -> columns of `preferences`, by clip and pair.
-
-    The two labels may have been shown in either order; `agreement` is the share of the a/b choices
-    that are for the better label.
-    """
-    votes: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    for row in choices:
-        first, second = sorted((row["label_a"], row["label_b"]))
-        side = {"a": row["label_a"], "b": row["label_b"]}.get(row["choice"])
-        chosen = "neither" if side is None else "first" if side == first else "second"
-        votes[row["clip_id"], first, second][chosen] += 1
-    names = ("clip_id", "better", "worse", "n", "agreement", "drop_reason")
-    columns: Columns = {name: [] for name in names}
-    for (clip_id, first, second), counted in sorted(votes.items()):
-        ahead = counted["first"] >= counted["second"]
-        better, worse = (first, second) if ahead else (second, first)
-        n = counted["first"] + counted["second"]
-        won = max(counted["first"], counted["second"])
-        reason = None
-        if first == second:
-            reason = f"{first!r} was compared with itself"
-        elif 2 * won <= n or n == 0:
-            reason = f"no majority between {first!r} and {second!r}"
-        values = (clip_id, better, worse, n, won / n if n else 0.5, reason)
-        for name, value in zip(names, values, strict=True):
-            columns[name].append(value)
-    return columns

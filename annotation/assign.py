@@ -44,9 +44,7 @@ def balanced(
     met: Counter[tuple[str, str]] = Counter()
     given = {}
     for page in sorted(pages, key=lambda page: drawn(seed, "page", page.uid)):
-        fewest = sorted(
-            annotators, key=lambda name: (pages_of[name], drawn(seed, page.uid, name))
-        )
+        fewest = sorted(annotators, key=lambda name: (pages_of[name], drawn(seed, page.uid, name)))
         chosen: list[str] = []
         for _ in range(overlap):
             left = [name for name in fewest if name not in chosen]

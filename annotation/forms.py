@@ -7,9 +7,12 @@ bank, and the answers one above the other (``1 q a``, ``2 w s``, …); the secon
 
 from dataclasses import dataclass
 
-ROWS = {3: ("1234567890", "qwertyuiop", "asdfghjklm"), 4: ("1234567", "qwertyu", "asdfghj", "zxcvbnm")}
-"""Number of answers -> their keys, one row of the keyboard each. Letters and digits alone: what lies
-beside them differs between keyboards. The tenth low is `m`, as no letter is right of `l`."""
+ROWS = {
+    3: ("1234567890", "qwertyuiop", "asdfghjklm"),
+    4: ("1234567", "qwertyu", "asdfghj", "zxcvbnm"),
+}
+"""Number of answers -> their keys, one row of the keyboard each. Letters and digits alone: what
+lies beside them differs between keyboards. The tenth low is `m`, as no letter is right of `l`."""
 UNUSED = "none"
 """What is chosen beforehand, unseen, in the questions that a page does not use."""
 

@@ -39,5 +39,7 @@ def read(path: Path = PATH) -> Guidelines:
         raise UserError(f"{path}: not readable guidelines ({error}).") from None
     version = re.search(r"^Version:\s*(\S+)\s*$", text, re.MULTILINE)
     if version is None:
-        raise UserError(f"{path}: has no line such as `Version: 1`, which each rating is kept with.")
+        raise UserError(
+            f"{path}: has no line such as `Version: 1`, which each rating is kept with."
+        )
     return Guidelines(version[1], text)

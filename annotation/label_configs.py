@@ -68,7 +68,7 @@ def label_config(form: Form, pictures: bool) -> str:
 def _written(form: Form, pictures: bool) -> str:
     clip = '<Text name="description" value="$description"/>'
     if pictures:
-        clip = f'<Image name="frames" value="$frames" zoomControl="false" rotateControl="false"/>{clip}'
+        clip = f'<Image name="frames" value="$frames" zoomControl="false"/>{clip}'
     slots = "".join(_slot(form, slot) for slot in range(form.slots))
     style = STYLE.replace("ROWS", str((form.slots + 1) // 2))
     return (
@@ -89,11 +89,11 @@ def _slot(form: Form, slot: int) -> str:
     if form.corrects:
         question += (
             f'<View visibleWhen="choice-selected" whenTagName="answer_{slot:02d}" '
-            f'whenChoiceValue={quoteattr(form.answers[-1].shown)}>'
+            f"whenChoiceValue={quoteattr(form.answers[-1].shown)}>"
             f'<TextArea name="text_{slot:02d}" toName="description" rows="1" maxSubmissions="1" '
             'editable="true" showSubmitButton="false" placeholder="as it should be" '
             'required="true" requiredMessage='
-            f'{quoteattr(f"Number {slot + 1}: write the label as it should be.")}/></View>'
+            f"{quoteattr(f'Number {slot + 1}: write the label as it should be.')}/></View>"
         )
     return f'<View className="lrm-slot">{question}</View>'
 

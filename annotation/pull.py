@@ -140,7 +140,8 @@ def _take(server: Server, store: Store, project: Project, since: str | None) -> 
                 "value": begin.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             }
         ]  # fmt: skip
-    new, latest, ids = 0, project.seen or "", set()
+    new, latest = 0, project.seen or ""
+    ids: set[int] = set()
     for some in _portions(server.tasks(project.on_server, FIELDS, filters)):
         new += store.keep(project, some, None)
         latest = max(latest, *(task["updated_at"] for task in some))
@@ -184,19 +185,17 @@ def current(store: Store, form: str) -> tuple[list[Given], list[tuple[str, str]]
             found = of_task.get(task.on_server or -1, [])
             found = sorted(found, key=lambda a: (a["updated_at"], a["id"]))
             kept = [a for a in found if not a["was_cancelled"]]
-            for extra in kept[:-1]:
-                problems.append(
-                    (page.clip_id, f"{project.annotator}: annotation {extra['id']} is older than "
-                     f"{kept[-1]['id']} of the same page")
-                )  # fmt: skip
+            problems += [
+                (page.clip_id, f"{project.annotator}: annotation {old['id']} is older than "
+                 f"{kept[-1]['id']} of the same page")
+                for old in kept[:-1]
+            ]  # fmt: skip
             if found and not kept:
                 problems.append((page.clip_id, f"{project.annotator}: skipped the page"))
             if not kept:
                 continue
             try:
-                found_answers, texts = answers(
-                    FORMS[form], kept[-1]["result"], len(task.questions)
-                )
+                found_answers, texts = answers(FORMS[form], kept[-1]["result"], len(task.questions))
             except Unreadable as error:
                 problems.append(
                     (page.clip_id, f"{project.annotator}: annotation {kept[-1]['id']}: {error}")
@@ -266,14 +265,12 @@ _TABLES = {
 }
 
 
-def _columns(
-    table: str, problems: list[tuple[str, str]], rows: list[dict[str, Any]]
-) -> Columns:
+def _columns(table: str, problems: list[tuple[str, str]], rows: list[dict[str, Any]]) -> Columns:
     """Rows in the order of the table's key, and a dropped row for each problem."""
     names = [column.name for column in TABLES[table].columns]
     rows.sort(key=lambda row: [row[name] for name in TABLES[table].key])
     for clip_id, reason in problems:
-        rows.append({name: None for name in names} | {"clip_id": clip_id, "drop_reason": reason})
+        rows.append(dict.fromkeys(names) | {"clip_id": clip_id, "drop_reason": reason})
     return {name: [row[name] for row in rows] for name in (*names, "drop_reason")}
 
 

@@ -50,9 +50,11 @@ class PushConfig(ServerConfig):
     pairs_per_clip: int = 20
     """Form pairs: how many pairs of a clip's labels to ask about."""
     adjudicate: bool = False
-    """Ask only what the first round left open, in projects of their own; see `aggregate`."""
+    """Ask only what the first round left open, in projects of their own, for the last word."""
+    disputed: queue.Disputed = "far"
+    """What is open. far: high against low, or no majority of three or more; any: not unanimous."""
     gold: Path | None = None
-    """Right grades (clip_id, label, grade), in any format of the scorer; hidden among the others."""
+    """Right grades (clip_id, label, grade), in any format of the scorer; hidden among others."""
     gold_share: float = 0.05
     """Share of an annotator's pages that are gold; everybody is asked those."""
     preannotations: Path | None = None
@@ -81,7 +83,7 @@ def run(config: PushConfig) -> None:
     gold = _grades(config.gold, "gold") if config.gold else {}
     shown = _grades(config.preannotations, "preannotations") if config.preannotations else {}
     clips = {row["clip_id"]: row for row in workspace.read("clips").to_pylist()}
-    workspace.require(candidates_table(workspace))
+    workspace.require(workspace.candidates_table)
     server = connect(config)
     console.print(f"Label Studio {server.version()} at {server.url}")
     with workspace.locked(), opened(workspace, make=True) as store:
@@ -104,11 +106,6 @@ def run(config: PushConfig) -> None:
         push = _Push(config, workspace, server, store, form, clips, shown)
         push.projects([store.projects()[i] for i in _places(store, projects)], text)
     _report(console, config, workspace)
-
-
-def candidates_table(workspace: Workspace) -> str:
-    """The table whose labels are asked about: what screening left, or all candidates."""
-    return "screened" if workspace.manifest("screened") else "candidates"
 
 
 def _check(config: PushConfig) -> None:
@@ -162,7 +159,7 @@ def _wanted(
 ) -> dict[str, list[Question]]:
     """Clip -> its questions, for all clips that are to be asked about."""
     labels: dict[str, list[tuple[int, str]]] = {}
-    for row in workspace.read(candidates_table(workspace)).to_pylist():
+    for row in workspace.read(workspace.candidates_table).to_pylist():
         if row["clip_id"] in clips:
             labels.setdefault(row["clip_id"], []).append((row["position"], row["label"]))
     if not labels:
@@ -178,14 +175,13 @@ def _wanted(
     }  # fmt: skip
     if not config.adjudicate:
         return wanted
-    for project in store.projects():
-        if (project.form, project.round) == (form.name, FIRST):
-            if project.annotator in config.annotators:
-                raise UserError(
-                    f"{project.annotator} was asked in the first round; somebody else must have "
-                    "the last word. Give another name as --annotators."
-                )
-    open_ones = queue.undecided(workspace, form)
+    first = {p.annotator for p in store.projects() if (p.form, p.round) == (form.name, FIRST)}
+    if both := first & set(config.annotators):
+        raise UserError(
+            f"{', '.join(sorted(both))} was asked in the first round; somebody else must have the "
+            "last word. Give another name as --annotators."
+        )
+    open_ones = queue.undecided(workspace, form, config.disputed)
     return {
         clip_id: [q for q in asked if (clip_id, *q) in open_ones]
         for clip_id, asked in wanted.items()
@@ -397,9 +393,9 @@ class _Push:
     def suggested(self, task: Task, clip_id: str) -> list[dict[str, Any]]:
         """The suggested answers of a page, as results."""
         answers = {
-            slot: str(self.shown[clip_id, *question])
-            for slot, question in enumerate(task.questions)
-            if (clip_id, *question) in self.shown
+            slot: str(self.shown[clip_id, label])
+            for slot, (label,) in enumerate(task.questions)
+            if (clip_id, label) in self.shown
         }
         return results(answers)
 

@@ -15,7 +15,9 @@ class Unreadable(UserError):
     """An annotation does not answer its page as the form asks."""
 
 
-def results(answers: Mapping[int, str], texts: Mapping[int, str] | None = None) -> list[dict[str, Any]]:
+def results(
+    answers: Mapping[int, str], texts: Mapping[int, str] | None = None
+) -> list[dict[str, Any]]:
     """Answers by slot -> results, as the API takes them."""
     made = [
         _result(f"answer_{slot:02d}", "choices", {"choices": [value]})

@@ -18,7 +18,7 @@ from eval.messages import printable
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError, shorten
 
-TOKEN = "LABEL_STUDIO_API_KEY"
+VARIABLE = "LABEL_STUDIO_API_KEY"
 """The environment variable for a token; the name is the library's."""
 PAGE_SIZE = 500
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
@@ -84,9 +84,7 @@ class Server:
         """
         return self.settle(call, lambda: None)
 
-    def settle(
-        self, call: Callable[[], Result], done: Callable[[], Result | None]
-    ) -> Result:
+    def settle(self, call: Callable[[], Result], done: Callable[[], Result | None]) -> Result:
         """Call once; whenever it is unsure what came of it, look first and call again only then.
 
         Args:
@@ -121,8 +119,8 @@ class Server:
             if status in (401, 403):
                 raise UserError(
                     f"{self.url}: refuses the access token ({status}). Copy it anew from Account & "
-                    f"Settings, into {TOKEN} or the file given as --token_file; where the server "
-                    "allows one kind of token only, take that kind."
+                    f"Settings, into {VARIABLE} or the file given as --token_file; where the "
+                    "server allows one kind of token only, take that kind."
                 ) from None
             if status == 404:
                 raise NotThere(f"{self.url}: not found: {_detail(error.body)}") from None
@@ -186,7 +184,7 @@ def connect(config: ServerConfig) -> Server:
     Raises:
         UserError: there is no token, or the server does not take it.
     """
-    token = os.environ.get(TOKEN, "").strip() or _token_in(config.token_file)
+    token = os.environ.get(VARIABLE, "").strip() or _token_in(config.token_file)
     if not token.isascii() or any(c.isspace() for c in token):
         raise UserError("the access token has blanks or other strange characters in it.")
     return Server(config.server, token, config.patience_s)
@@ -197,8 +195,8 @@ def _token_in(path: Path) -> str:
         token = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         raise UserError(
-            f"no access token: set {TOKEN}, or give --token_file (there is no {path}). You find it "
-            "in Label Studio under Account & Settings; `make label-studio` writes one."
+            f"no access token: set {VARIABLE}, or give --token_file (there is no {path}). You find "
+            "it in Label Studio under Account & Settings; `make label-studio` writes one."
         ) from None
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         raise UserError(f"{path}: others can read this access token. Run: chmod 600 {path}")

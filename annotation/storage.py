@@ -26,9 +26,7 @@ def url(folder: str, name: str) -> str:
     return f"/data/local-files/?d={quote(f'{folder}/{name}')}"
 
 
-def connect_storage(
-    server: Server, store: Store, project: Project, root: str, folder: str
-) -> None:
+def connect_storage(server: Server, store: Store, project: Project, root: str, folder: str) -> None:
     """Give a project a storage connection on ``root/folder``, unless it has one.
 
     Args:
@@ -51,9 +49,11 @@ def connect_storage(
         found = server.ask(existing) if project.storage is not None else None
         if found is None:
             found = server.settle(
-                lambda: server.sdk.import_storage.local.create(
-                    project=project.on_server, path=path, title="lrmovienet", use_blob_urls=True
-                ).id,
+                lambda: (
+                    server.sdk.import_storage.local.create(
+                        project=project.on_server, path=path, title="lrmovienet", use_blob_urls=True
+                    ).id
+                ),
                 existing,
             )
     except Refused as error:

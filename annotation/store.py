@@ -113,8 +113,8 @@ class Store:
                 )
         except sqlite3.DatabaseError as error:
             raise UserError(
-                f"{path}: not usable ({error}). Put a copy back; without one, move it away and push "
-                "to new projects."
+                f"{path}: not usable ({error}). Put a copy back; without one, move it away and "
+                "push to new projects."
             ) from None
 
     def _create(self) -> None:
@@ -152,7 +152,10 @@ class Store:
     def projects(self) -> list[Project]:
         """All projects, in the order in which they were begun."""
         rows = self._db.execute("SELECT * FROM projects ORDER BY id")
-        return [Project(*row[:5], bool(row[5]), *row[6:]) for row in rows]
+        return [
+            Project(id, form, round, annotator, version, bool(pictures), server, there, disk, seen)
+            for id, form, round, annotator, version, pictures, server, there, disk, seen in rows
+        ]
 
     def project(
         self, form: str, round: str, annotator: str, guidelines: str, pictures: bool, server: str
@@ -172,9 +175,7 @@ class Store:
 
     def found_project(self, project: Project, on_server: int) -> None:
         """A project exists on the server under this id."""
-        self._db.execute(
-            "UPDATE projects SET on_server = ? WHERE id = ?", (on_server, project.id)
-        )
+        self._db.execute("UPDATE projects SET on_server = ? WHERE id = ?", (on_server, project.id))
 
     def found_storage(self, project: Project, storage: int) -> None:
         """A project has a storage connection of this id."""
@@ -260,17 +261,17 @@ class Store:
                         "INSERT OR IGNORE INTO annotations VALUES (?, ?, ?, ?, ?, NULL)",
                         (*key, task["id"], text),
                     ).rowcount
-                there = [raw["id"] for raw in task["annotations"]]
-                marks = ",".join("?" * len(there))
+                there = json.dumps([raw["id"] for raw in task["annotations"]])
+                of_task = (project.id, task["id"], there)
                 self._db.execute(
                     "UPDATE annotations SET gone_at = ? WHERE project = ? AND task = ? AND "
-                    f"gone_at IS NULL AND id NOT IN ({marks})",  # noqa: S608 - question marks
-                    (task["updated_at"], project.id, task["id"], *there),
+                    "gone_at IS NULL AND id NOT IN (SELECT value FROM json_each(?))",
+                    (task["updated_at"], *of_task),
                 )
                 self._db.execute(
                     "UPDATE annotations SET gone_at = NULL WHERE project = ? AND task = ? AND "
-                    f"id IN ({marks})",  # noqa: S608
-                    (project.id, task["id"], *there),
+                    "id IN (SELECT value FROM json_each(?))",
+                    of_task,
                 )
             if seen is not None:
                 self._db.execute("UPDATE projects SET seen = ? WHERE id = ?", (seen, project.id))

@@ -231,7 +231,7 @@ def _join(path: Path, shards: Sequence[Path]) -> tuple[int, int]:
     rows, columns = sum(len(array) for array in arrays), arrays[0].shape[1]
     header = {"descr": "<f2", "fortran_order": False, "shape": (rows, columns)}
     with atomic_open(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call,unused-ignore]
         for array in arrays:
             file.write(array.astype("<f2").tobytes())
     return rows, columns

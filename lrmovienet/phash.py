@@ -39,7 +39,7 @@ def phash(jpeg: bytes) -> int | None:
         return None
     small = cv2.resize(grey, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = cv2.dct(small)[:8, :8].ravel()
-    bits = low > np.median(low)
+    bits = low > np.median(np.asarray(low, np.float32))
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 

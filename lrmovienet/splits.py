@@ -66,7 +66,7 @@ def run(config: SplitConfig) -> None:
             "numbers above 0 that leave something for training."
         )
     workspace = Workspace(config.workspace)
-    names = ("clips", "candidates", "relevance", "preferences")
+    names = ("clips", workspace.candidates_table, "relevance", "preferences")
     inputs = {name: workspace.require(name).digest for name in names}
     options = {k: v for k, v in config.__dict__.items() if k != "workspace"}
     console = Console()
@@ -143,7 +143,7 @@ def _labels_of_clips(
         for row in workspace.read("relevance", ["clip_id", "label", "grade"]).to_pylist()
     }
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in workspace.read("candidates").to_pylist():
+    for row in workspace.read(workspace.candidates_table).to_pylist():
         grade = grades.get((row["clip_id"], row["label"]))
         if grade is not None and row["clip_id"] in clips:
             row["grade"], row["source"] = grade, row["sources"][0]["kind"]

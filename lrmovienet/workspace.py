@@ -147,6 +147,11 @@ class Workspace:
             )
         return manifest
 
+    @property
+    def candidates_table(self) -> str:
+        """The table of what is graded: what screening left, or all candidates."""
+        return "screened" if self.manifest("screened") else "candidates"
+
     def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a table, in the order of its parts.
 

@@ -122,7 +122,8 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 
 def _slopes(pairs: Sequence[tuple[list[Point], list[Point]]]) -> tuple[Array, Array]:
     """Seconds a frame between points of the first and the second list, and frames in between."""
-    slopes, weights = [np.empty(0)], [np.empty(0)]
+    slopes: list[Array] = [np.empty(0)]
+    weights: list[Array] = [np.empty(0)]
     for first, second in pairs:
         frames = np.subtract.outer([f for f, _ in second], [f for f, _ in first]).ravel()
         seconds = np.subtract.outer([t for _, t in second], [t for _, t in first]).ravel()

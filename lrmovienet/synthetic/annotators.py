@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 
 from lrmovienet.runner import Columns
 from lrmovienet.schema import PAIR_RATINGS, RATINGS
@@ -84,7 +85,9 @@ def compare(scenes: Sequence[Scene], seed: int, calibration: Calibration) -> Col
     return columns
 
 
-def choose(difference: np.ndarray, calibration: Calibration, rng: np.random.Generator) -> list[str]:
+def choose(
+    difference: npt.NDArray[np.float64], calibration: Calibration, rng: np.random.Generator
+) -> list[str]:
     """What a person says about pairs whose utilities differ by `difference`: a, b, tie or skip."""
     seen = difference + rng.normal(0, calibration.pair_sd, len(difference))
     choices = np.where(seen > 0, "a", "b").astype(object)

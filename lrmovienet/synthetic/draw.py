@@ -8,6 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from lrmovienet.synthetic.plan import Film
 from lrmovienet.synthetic.vocabulary import listed
@@ -33,7 +34,7 @@ _DARK = frozenset(
 )
 
 
-def look(text: str) -> np.ndarray:
+def look(text: str) -> npt.NDArray[np.uint8]:
     """Sixteen numbers from 0 to 255 that belong to a word, on every machine."""
     return np.frombuffer(hashlib.sha256(text.encode()).digest()[:16], np.uint8)
 
@@ -81,7 +82,7 @@ class Drawing:
         import cv2
 
         setting = next((e for e in self._shown if e.role == "setting"), None)
-        picture = np.zeros((self._height, self._width, 3), np.uint8)
+        picture: npt.NDArray[np.uint8] = np.zeros((self._height, self._width, 3), np.uint8)
         if setting is None:
             picture[:] = 30
             return picture
@@ -107,10 +108,10 @@ class Drawing:
                     cv2.line(picture, base, (x, horizon - tall), tone, 3 + int(own[10]) % 8)
         mood = {name for e in self._shown if e.role == "mood" for name in e.concept.names}
         if mood & _DARK:
-            picture = (picture * np.array([0.55, 0.4, 0.35])).astype(np.uint8)
+            picture = np.asarray(picture * np.array([0.55, 0.4, 0.35]), np.uint8)
         for e in (e for e in self._shown if e.role == "mood"):
             tint = look(e.concept.names[0])[:3].astype(float)
-            picture = (picture * 0.88 + tint * 0.12).astype(np.uint8)
+            picture = np.asarray(picture * 0.88 + tint * 0.12, np.uint8)
         return picture
 
     def _draw_element(self, picture: "MatLike", element: Element, x: int) -> None:
@@ -128,7 +129,12 @@ class Drawing:
 
 
 def _figure(
-    picture: "MatLike", x: int, feet: int, tall: int, colour: tuple[int, int, int], own: np.ndarray
+    picture: "MatLike",
+    x: int,
+    feet: int,
+    tall: int,
+    colour: tuple[int, int, int],
+    own: npt.NDArray[np.uint8],
 ) -> None:
     """A person: head, body and legs in the clothes of the concept."""
     import cv2

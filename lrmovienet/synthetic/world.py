@@ -8,9 +8,10 @@ import bisect
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from lrmovienet.synthetic.calibration import CALIBRATION, Calibration, RoleWeights
 from lrmovienet.synthetic.grammar import describe
@@ -180,7 +181,7 @@ class Casting:
         return None
 
 
-def _zipf(count: int, exponent: float) -> np.ndarray:
+def _zipf(count: int, exponent: float) -> npt.NDArray[np.floating[Any]]:
     return np.arange(1, count + 1) ** -exponent
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.aggregate import preferences, relevance
+from annotation.preferences import preferences
+from annotation.relevance import relevance
 
 
 def rated(*grades: int) -> list[dict]:
