@@ -3,16 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all bench lint types setup llm clean
+.PHONY: demo test test-all bench lint types setup llm label-studio clean
 
-demo: $(VENV)/.installed
+LABEL_STUDIO := .venv-label-studio
+PORT ?= 8080
+
+demo: $(VENV)/.installed $(LABEL_STUDIO)/.installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" demo/run.sh
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # Everything that needs no GPU: also what trains, kills runs or runs a language model.
-test-all: $(VENV)/.installed $(VENV)/.llm
+test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed
 	$(BIN)/python -m pytest -q -m "not gpu"
 
 # Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes, and 7 GB for a while.
@@ -40,6 +43,15 @@ $(VENV)/.llm: $(VENV)/.installed
 	    --no-cache-dir -e '.[llm]'
 	touch $@
 
+# The annotation server on loopback, in an environment of its own (1 GB); see docs/annotation.md.
+label-studio: $(VENV)/.installed $(LABEL_STUDIO)/.installed
+	$(BIN)/python -m annotation.local_server --port $(PORT)
+
+$(LABEL_STUDIO)/.installed: requirements-label-studio.txt
+	$(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip install --disable-pip-version-check -r requirements-label-studio.txt
+	touch $@
+
 $(VENV)/.installed: pyproject.toml requirements-models.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; give one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -48,4 +60,4 @@ $(VENV)/.installed: pyproject.toml requirements-models.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo/out
+	rm -rf $(VENV) $(LABEL_STUDIO) demo/out

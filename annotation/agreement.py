@@ -4,7 +4,7 @@ Values are 0, 1, …, V-1. Units are what was judged: a clip's label, or a pair.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,24 +14,27 @@ Floats = npt.NDArray[np.float64]
 Metric = Literal["ordinal", "nominal"]
 
 ONE_RATING = "undefined: nothing was judged by two people"
+ONE_CLIP = "no interval: all of it is one clip"
 ONE_VALUE = "undefined: everybody gave the same value, so there is nothing to agree about"
 
 
 @dataclass(frozen=True)
 class Alpha:
-    """An alpha with its interval. Where it is undefined, `why` says so and the numbers are None."""
+    """An alpha with its interval. What is undefined is None, and `why` says why."""
 
     value: float | None
     low: float | None
     high: float | None
     units: int
     """Units with two values or more; others say nothing about agreement."""
+    clips: int
+    """Clips that those are of, which the interval rests on."""
     why: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A plain dict, without `why` where there is a value."""
-        found = {"value": self.value, "low": self.low, "high": self.high, "units": self.units}
-        return found if self.why is None else {**found, "why": self.why}
+        """A plain dict, without `why` where everything is defined."""
+        found = asdict(self)
+        return found if self.why else {k: v for k, v in found.items() if k != "why"}
 
 
 def value_counts(units: npt.ArrayLike, values: npt.ArrayLike, n_values: int) -> Floats:
@@ -119,13 +122,15 @@ def with_interval(
     judged = counts.sum(axis=1) > 1
     units = int(judged.sum())
     if not units:
-        return Alpha(None, None, None, 0, ONE_RATING)
+        return Alpha(None, None, None, 0, 0, ONE_RATING)
     names, of = np.unique(clusters[judged], return_inverse=True)
     per_clip = np.zeros((len(names), size, size))
     np.add.at(per_clip, of, coincidences(counts[judged]))
     value = float(alpha(per_clip.sum(axis=0), metric))
     if np.isnan(value):
-        return Alpha(None, None, None, units, ONE_VALUE)
+        return Alpha(None, None, None, units, len(names), ONE_VALUE)
+    if len(names) == 1:
+        return Alpha(value, None, None, units, 1, ONE_CLIP)
     rng = np.random.default_rng(seed)
     flat, drawn = per_clip.reshape(len(names), -1), []
     for begin in range(0, resamples, 200):
@@ -136,7 +141,7 @@ def with_interval(
     known = np.concatenate(drawn)
     known = known[~np.isnan(known)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (value, value)
-    return Alpha(value, float(low), float(high), units)
+    return Alpha(value, float(low), float(high), units, len(names))
 
 
 def weighted_kappa(first: npt.ArrayLike, second: npt.ArrayLike, n_values: int) -> float | None:

@@ -60,7 +60,8 @@ def _alphas(axes: Any, groups: list[tuple[str, Mapping[str, Any]]], left_out: in
         if alpha["value"] is None:
             axes.text(0.02, row, "undefined", va="center", color=SOFT, size=9)
             continue
-        axes.plot([alpha["low"], alpha["high"]], [row, row], color=LINE, lw=2)
+        if alpha["low"] is not None:
+            axes.plot([alpha["low"], alpha["high"]], [row, row], color=LINE, lw=2)
         axes.plot(alpha["value"], row, "o", color=LINE if row else INK, ms=6)
     axes.set_yticks(range(len(groups)), labels, parse_math=False)
     axes.set_ylim(len(groups) - 0.5, -0.5)

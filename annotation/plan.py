@@ -92,7 +92,9 @@ def run(config: PlanConfig) -> None:
         "annotator"
     )
     console.print(
-        f"  {per_question:.1f} s a question and {per_page:.0f} s a page ({source})", markup=False
+        f"  {per_question:.1f} s a question and {per_page:.0f} s a page ({source})",
+        markup=False,
+        soft_wrap=True,
     )
     cost = f", {hours * config.wage:,.0f} at {config.wage:g} an hour" if config.wage else ""
     console.print(

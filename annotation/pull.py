@@ -29,7 +29,12 @@ from lrmovienet.workspace import Workspace
 
 VERSION = "pull-1"
 TABLE_OF = {GRADING.name: "ratings", PAIRS.name: "pair_ratings", SCREENING.name: "screenings"}
-FIELDS = "id,updated_at,annotations"
+FIELDS = (
+    "id,updated_at,annotations,result,completed_by,was_cancelled,ground_truth,created_at,"
+    "draft_created_at,lead_time,import_id,last_action,bulk_created,task,project,updated_by,"
+    "parent_prediction,parent_annotation,last_created_by"
+)
+"""Of a task, and of its annotations: all that they have but names to be shown."""
 AT_ONCE = 500
 """Tasks kept in one transaction."""
 OVERLAP = timedelta(seconds=5)
@@ -87,7 +92,7 @@ def run(config: PullConfig) -> None:
                 workspace, table, lambda columns=columns: columns,  # type: ignore[misc]
                 version=VERSION, inputs={"annotations": sha256_of(columns)}, config={},
             )  # fmt: skip
-            console.print(str(outcome))
+            console.print(str(outcome), markup=False)
             _report(console, store, form, given, problems)
 
 
@@ -178,8 +183,8 @@ def current(store: Store, form: str) -> tuple[list[Given], list[tuple[str, str]]
         if project.form != form:
             continue
         of_task: dict[int, list[dict[str, Any]]] = {}
-        for annotation in store.annotations(project):
-            of_task.setdefault(annotation["task"], []).append(annotation)
+        for on_server, annotation in store.annotations(project):
+            of_task.setdefault(on_server, []).append(annotation)
         for task in store.tasks(project):
             page = pages[task.uid]
             found = of_task.get(task.on_server or -1, [])

@@ -88,6 +88,7 @@ def run(config: PushConfig) -> None:
     console.print(f"Label Studio {server.version()} at {server.url}")
     with workspace.locked(), opened(workspace, make=True) as store:
         round = ADJUDICATION if config.adjudicate else FIRST
+        wanted = _wanted(config, workspace, form, store, clips)
         projects = [
             store.project(form.name, round, name, text.version, config.pictures, server.url)
             for name in config.annotators
@@ -98,7 +99,6 @@ def run(config: PushConfig) -> None:
                     f"{project.annotator}'s project is on {project.server}, not on {server.url}. "
                     "Push there, or from a workspace of its own."
                 )
-        wanted = _wanted(config, workspace, form, store, clips)
         store.add_gold({key: grade for key, grade in gold.items() if key[0] in wanted})
         known = store.gold() if form.name == "grading" and not config.adjudicate else {}
         pages = new_pages(form, round, store.pages(), wanted, known)
@@ -439,7 +439,8 @@ def _on_server(project: Project) -> int:
 
 def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:
     """Say who is asked how much, and where."""
-    table = Table("annotator", "pages", "questions", "gold pages", "where", box=None)
+    table = Table("annotator", "pages", "questions", "gold pages", box=None)
+    table.add_column("where", overflow="fold")
     with opened(workspace) as store:
         gold = {page.uid for page in store.pages() if page.gold}
         round = ADJUDICATION if config.adjudicate else FIRST

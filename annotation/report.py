@@ -272,7 +272,8 @@ def _suggestion(row: Row) -> list[str]:
 def _written(alpha: Mapping[str, Any]) -> str:
     if alpha["value"] is None:
         return str(alpha["why"])
-    return f"{alpha['value']:.3f} [{alpha['low']:.3f}, {alpha['high']:.3f}]"
+    interval = alpha.get("why") or f"[{alpha['low']:.3f}, {alpha['high']:.3f}]"
+    return f"{alpha['value']:.3f} {interval}"
 
 
 def show(console: Console, report: Mapping[str, Any]) -> None:
@@ -288,14 +289,14 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         f"{grading['clips']} clips, guidelines {', '.join(grading['guidelines'])}",
         markup=False,
     )
-    table = Table("ordinal alpha", "value [95 % interval over clips]", "labels", box=None)
-    table.add_row("all", _written(grading["alpha"]), str(grading["alpha"]["units"]))
+    table = Table("ordinal alpha", "value [95 % interval]", "labels", "clips", box=None)
+    shown = [("all", grading["alpha"])]
     if "alpha_after_adjudication" in grading:
-        after = grading["alpha_after_adjudication"]
-        table.add_row("after adjudication", _written(after), str(after["units"]))
+        shown.append(("after adjudication", grading["alpha_after_adjudication"]))
     for name in ("by_genre", "by_source", "by_suggestion"):
-        for group, alpha in grading.get(name, {}).items():
-            table.add_row(f"  {group}", _written(alpha), str(alpha["units"]))
+        shown += [(f"  {group}", alpha) for group, alpha in grading.get(name, {}).items()]
+    for name, alpha in shown:
+        table.add_row(name, _written(alpha), str(alpha["units"]), str(alpha["clips"]))
     console.print(table)
     people = Table(
         "annotator", "ratings", "bias", "s a label", "hours", "gold right", "last word right",

@@ -289,14 +289,18 @@ class Store:
                 [(now, project.id, task) for (task,) in known if task not in there],
             )
 
-    def annotations(self, project: Project) -> list[dict[str, Any]]:
-        """The annotations that are on the server now, in their latest version, by id."""
+    def annotations(self, project: Project) -> list[tuple[int, dict[str, Any]]]:
+        """The annotations that are on the server now, in their latest version, by id.
+
+        Returns:
+            The id of the task on the server, and the annotation as it came.
+        """
         rows = self._db.execute(
-            "SELECT raw, MAX(updated_at) FROM annotations WHERE project = ? AND gone_at IS NULL "
-            "GROUP BY id ORDER BY id",
+            "SELECT task, raw, MAX(updated_at) FROM annotations WHERE project = ? "
+            "AND gone_at IS NULL GROUP BY id ORDER BY id",
             (project.id,),
         )
-        return [json.loads(raw) for raw, _ in rows]
+        return [(task, json.loads(raw)) for task, raw, _ in rows]
 
     def counts(self, project: Project) -> tuple[int, int]:
         """How many versions of annotations are kept, and how many annotations are gone."""
