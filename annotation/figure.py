@@ -41,7 +41,7 @@ def draw(grading: Mapping[str, Any]) -> bytes:
     grades.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)
     biases.barh(rows, [one["bias"] or 0.0 for _, one in people], color=LINE, height=0.6)
     biases.axvline(0, color=SOFT, lw=0.8)
-    biases.set(title="above or below the others (grades)")
+    biases.set(title="bias, in grades")
     for axes in (grades, biases):
         axes.set_yticks(rows, names, parse_math=False)
         axes.invert_yaxis()

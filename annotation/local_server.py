@@ -17,7 +17,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ def prepare(folder: Path, port: int) -> dict[str, str]:
 
 def _secret(path: Path) -> str:
     """Forty hexadecimal digits, made once, for the owner's eyes."""
-    with contextlib.suppress(FileExistsError):
+    if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(20))
     return path.read_text().strip()
@@ -115,15 +114,21 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> N
             raise UserError(
                 f"Label Studio ended ({process.returncode}); {log} ends with:\n  {tail}"
             )
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
-                if answer.status == 200:
-                    return
+        if _answers(port):
+            return
         if time.monotonic() - said > 10:
             said = time.monotonic()
             sys.stderr.write(f"label studio: starting, {said - started:.0f} s\n")
         time.sleep(0.3)
     raise UserError(f"Label Studio does not answer after {FIRST_START_S:.0f} s; see {log}.")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
