@@ -125,7 +125,7 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int, log: Path) -> N
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
