@@ -52,7 +52,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny generated corpus with pictures, clips and candidates, and no ratings. Not for writing."""
+    """A tiny generated corpus with pictures, clips and candidates, without ratings. Read only."""
     root = tmp_path_factory.mktemp("corpus") / "corpus"
     synth(SynthConfig(workspace=root, size="tiny"))
     ingest(IngestConfig(workspace=root, movienet=root / "movienet"))
