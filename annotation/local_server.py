@@ -143,13 +143,21 @@ def running(
     with log.open("ab") as file:
         process = subprocess.Popen(  # noqa: S603 - the program is the caller's
             command(program, port), env=environment, stdin=subprocess.DEVNULL, stdout=file,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_end_with_parent,
         )  # fmt: skip
         try:
             wait_until_up(process, port, log)
             yield process
         finally:
             stop(process)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end the server when the process that started it is gone, however it went."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

@@ -10,6 +10,7 @@ from annotation.agreement import seconds
 from annotation.forms import FORMS
 from annotation.pages import new_pages, questions
 from annotation.pull import TABLE_OF
+from annotation.store import FIRST
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
@@ -72,7 +73,7 @@ def run(config: PlanConfig) -> None:
         clip_id: questions(form, clip_id, labels[clip_id], config.pairs_per_clip, 0)
         for clip_id in clips
     }
-    pages = new_pages(form, "first", [], wanted, {})
+    pages = new_pages(form, FIRST, [], wanted, {})
     asked = sum(map(len, wanted.values())) * config.overlap
     shown = len(pages) * config.overlap
     each = -(-shown // config.annotators)

@@ -13,10 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
+from annotation import projects
 from annotation.forms import FORMS, GRADING, PAIRS, SCREENING
 from annotation.results import Unreadable, answers
 from annotation.server import NotThere, Server, ServerConfig, connect
-from annotation.store import Page, Project, Store, Task, opened
+from annotation.store import FIRST, Page, Project, Store, Task, opened
 from eval.labels import normal_form
 from lrmovienet.columns import MAX_LABEL_LENGTH
 from lrmovienet.errors import UserError
@@ -76,11 +77,11 @@ def run(config: PullConfig) -> None:
         server = connect(config)
         server.version()
         with workspace.locked():
-            projects = [p for p in store.projects() if p.on_server is not None]
-            total = sum(len(store.tasks(p)) for p in projects)
+            pushed = [p for p in store.projects() if p.on_server is not None]
+            total = sum(len(store.tasks(p)) for p in pushed)
             with progress("pull", total, "pages") as advance:
                 new = 0
-                for project in projects:
+                for project in pushed:
                     new += fetch(server, store, project, full=config.full)
                     advance(len(store.tasks(project)))
         console.print(f"{new} new or changed annotations")
@@ -108,15 +109,9 @@ def _not_others(workspace: Workspace, table: str) -> None:
 
 def fetch(server: Server, store: Store, project: Project, *, full: bool = False) -> int:
     """Bring the store up to date with one project. Returns how many versions are new to it."""
-    if project.server != server.url:
-        raise UserError(
-            f"{project.annotator}'s project is on {project.server}, not on {server.url}. Give "
-            f"--server {project.server}."
-        )
-    assert project.on_server is not None, "the caller leaves those out"
     try:
         # Asked for first: what is annotated from here on is found by the next pull.
-        there = server.ask(lambda: server.sdk.projects.get(id=project.on_server))
+        there = projects.known(server, store, project)
     except NotThere:
         Console(stderr=True).print(
             f"{project.annotator}'s project {project.on_server} is not on the server any more; "
@@ -213,7 +208,7 @@ def current(store: Store, form: str) -> tuple[list[Given], list[tuple[str, str]]
 def _common(one: Given, slot: int) -> dict[str, Any]:
     """The columns that all three tables have."""
     lead = one.annotation.get("lead_time")
-    name = one.project.form if one.project.round == "first" else f"{one.project.form}-adjudication"
+    name = one.project.form if one.project.round == FIRST else f"{one.project.form}-adjudication"
     return {
         "clip_id": one.page.clip_id,
         "annotator": one.project.annotator,
@@ -291,7 +286,7 @@ def _report(
     for project in store.projects():
         if project.form == form:
             total = len(store.tasks(project))
-            round = "" if project.round == "first" else f" ({project.round})"
+            round = "" if project.round == FIRST else f" ({project.round})"
             console.print(
                 f"  {project.annotator}{round}: {done[project.id]} of {total} pages", markup=False
             )

@@ -1,8 +1,7 @@
 """`lrmovienet annotate push`: questions to a Label Studio server, one blind project an annotator.
 
-What is going to be asked is written down first (`annotation.store`), then brought to the server in
-chunks. When it is not certain whether a chunk arrived, the server's tasks are looked at before
-anything is sent again. So pushing twice adds nothing, and a push that was killed goes on.
+What is going to be asked, and of whom, is written down first (`annotation.store`), then brought to
+the server (`annotation.delivery`). Pushing twice adds nothing, and a push that was killed goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,24 +12,15 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from annotation import assign, guidelines, queue, storage
+from annotation import assign, guidelines, queue
+from annotation.delivery import Delivery, LocalFiles
 from annotation.forms import FORMS, Form
-from annotation.label_configs import label_config, page_data
 from annotation.pages import Question, drawn, new_pages, questions
-from annotation.pictures import sheet_name, write_sheet
-from annotation.results import results
-from annotation.server import NotThere, Server, ServerConfig, connect
-from annotation.store import Page, Project, Store, Task, opened
+from annotation.server import ServerConfig, connect
+from annotation.store import ADJUDICATION, FIRST, Page, Project, Store, Task, opened
 from lrmovienet.cards import choose
-from lrmovienet.errors import ItemError, UserError
-from lrmovienet.keyframes import KeyframeReader, frames_root
-from lrmovienet.progress import progress
+from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
-
-FIRST, ADJUDICATION = "first", "adjudication"
-"""The rounds: everybody's own judgement, and the last word on what they disagree about."""
-CHUNK = 200
-"""Tasks a request: .4 s on SQLite, far below any time-out."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +79,16 @@ def run(config: PushConfig) -> None:
     with workspace.locked(), opened(workspace, make=True) as store:
         round = ADJUDICATION if config.adjudicate else FIRST
         wanted = _wanted(config, workspace, form, store, clips)
-        projects = [
+        people = [
             store.project(form.name, round, name, text.version, config.pictures, server.url)
             for name in config.annotators
         ]
-        for project in projects:
-            if project.server != server.url:
-                raise UserError(
-                    f"{project.annotator}'s project is on {project.server}, not on {server.url}. "
-                    "Push there, or from a workspace of its own."
-                )
         store.add_gold({key: grade for key, grade in gold.items() if key[0] in wanted})
         known = store.gold() if form.name == "grading" and not config.adjudicate else {}
         pages = new_pages(form, round, store.pages(), wanted, known)
-        _plan(config, store, projects, pages, set(shown))
-        push = _Push(config, workspace, server, store, form, clips, shown)
-        push.projects([store.projects()[i] for i in _places(store, projects)], text)
+        _plan(config, store, people, pages, set(shown))
+        files = LocalFiles(config.files, config.files_on_server) if config.pictures else None
+        Delivery(workspace, server, store, form, clips, shown, files).bring(people, text)
     _report(console, config, workspace)
 
 
@@ -219,222 +203,6 @@ def _plan(
             hinted = not page.gold and any((page.clip_id, *q) in suggested for q in seen)
             tasks.append(Task(project.id, page.uid, place, seen, hinted, None))
     store.plan(ordinary + chosen, tasks)
-
-
-def _places(store: Store, projects: Sequence[Project]) -> list[int]:
-    ids = [p.id for p in store.projects()]
-    return [ids.index(p.id) for p in projects]
-
-
-@dataclass
-class _Push:
-    """One push: what is written down, brought to the server."""
-
-    config: PushConfig
-    workspace: Workspace
-    server: Server
-    store: Store
-    form: Form
-    clips: Mapping[str, Any]
-    shown: Mapping[tuple[str, str], int]
-
-    @property
-    def folder(self) -> str:
-        """The workspace's folder among the server's local files."""
-        return f"lrmovienet-{self.store.workspace_id}"
-
-    def projects(self, projects: Sequence[Project], text: guidelines.Guidelines) -> None:
-        """Bring projects and their tasks to the server."""
-        pages = {page.uid: page for page in self.store.pages()}
-        missing = {p.id: [t for t in self.store.tasks(p) if not t.on_server] for p in projects}
-        clip_ids = {pages[t.uid].clip_id for tasks in missing.values() for t in tasks}
-        bad = self.sheets(sorted(clip_ids)) if self.config.pictures else {}
-        total = sum(map(len, missing.values()))
-        with progress("push", total, "pages") as advance:
-            for project in projects:
-                ready = self.ensure(project, text)
-                if self.config.pictures and (tasks := self.store.tasks(ready)):
-                    self.check_pictures(ready, {pages[t.uid].clip_id for t in tasks} - set(bad))
-                todo = [t for t in missing[project.id] if pages[t.uid].clip_id not in bad]
-                self.tasks(ready, todo, pages, advance)
-        if bad:
-            listed = "\n  ".join(list(bad.values())[:10])
-            raise UserError(
-                f"{len(bad)} clips were not pushed, as their keyframes cannot be read. All others "
-                f"are; push again when these are mended:\n  {listed}"
-            )
-
-    def sheets(self, clip_ids: Sequence[str]) -> dict[str, str]:
-        """Write the clips' sheets of keyframes. Returns the clips that have none, and why."""
-        reader, bad = KeyframeReader(frames_root(self.workspace)), {}
-        folder = self.config.files / self.folder
-        if not self.config.files.is_dir():
-            raise UserError(
-                f"--files {self.config.files}: no such folder. Give the folder that the server "
-                f"has as {storage.ROOT_VARIABLE}, or --pictures false."
-            )
-        with progress("sheets", len(clip_ids), "clips") as advance:
-            for clip_id in clip_ids:
-                frames = self.clips[clip_id]["keyframes"]
-                try:
-                    write_sheet(folder / sheet_name(frames), frames, reader)
-                except ItemError as error:
-                    bad[clip_id] = f"{clip_id}: {error}"
-                advance(1)
-        return bad
-
-    def ensure(self, project: Project, text: guidelines.Guidelines) -> Project:
-        """Make an annotator's project on the server, or find that it is there."""
-        sdk = self.server.sdk
-        if project.on_server is not None:
-            try:
-                self.count(project)
-            except NotThere:
-                raise UserError(
-                    f"{project.annotator}'s project {project.on_server} is not on {self.server.url}"
-                    " any more. Put it back from a backup; or move the folder "
-                    f"{self.store.path.parent} away, and everybody is asked everything anew."
-                ) from None
-            return project
-        # What the project is known by, should the answer to its making get lost.
-        mark = f"lrmovienet {self.store.workspace_id} {project.id}"
-        title = f"{self.form.name} · {project.annotator}"
-
-        def existing() -> int | None:
-            return next(
-                (p.id for p in sdk.projects.list(page_size=100, include="id,description")
-                 if (p.description or "").endswith(mark)), None,
-            )  # fmt: skip
-
-        def made() -> int:
-            return int(
-                sdk.projects.create(
-                    title=title if project.round == FIRST else f"{title} · {project.round}",
-                    description=mark,
-                    label_config=label_config(self.form, self.config.pictures),
-                    expert_instruction=text.html,
-                    show_instruction=True,
-                    show_skip_button=True,
-                    enable_empty_annotation=False,
-                    show_collab_predictions=bool(self.shown),
-                    maximum_annotations=1,
-                    sampling="Sequential sampling",
-                ).id
-            )
-
-        on_server = self.server.ask(existing)
-        if on_server is None:
-            on_server = self.server.settle(made, existing)
-        self.store.found_project(project, on_server)
-        return next(p for p in self.store.projects() if p.id == project.id)
-
-    def check_pictures(self, project: Project, clip_ids: set[str]) -> None:
-        """Have a project's pictures served, and see that they are."""
-        config, root = self.config, self.config.files.resolve()
-        on_server = config.files_on_server or str(root)
-        storage.connect_storage(self.server, self.store, project, on_server, self.folder)
-        files = [
-            root / self.folder / sheet_name(self.clips[clip_id]["keyframes"])
-            for clip_id in clip_ids
-            if clip_id in self.clips
-        ]
-        files = [path for path in files if path.exists()]
-        storage.check(self.server, self.folder, files, root, config.seed)
-
-    def tasks(
-        self, project: Project, todo: Sequence[Task], pages: Mapping[str, Page], advance: Any
-    ) -> None:
-        """Bring a project's tasks to the server, each once."""
-        known = self.store.tasks(project)
-        if todo and self.count(project) != sum(t.on_server is not None for t in known):
-            # A push was cut off between the server's deed and our note of it.
-            self.store.found_tasks(project, self.there(project))
-            left = {t.uid for t in self.store.tasks(project) if t.on_server is None}
-            advance(sum(t.uid not in left for t in todo))
-            todo = [t for t in todo if t.uid in left]
-        for begin in range(0, len(todo), CHUNK):
-            chunk = todo[begin : begin + CHUNK]
-            found: dict[str, int] = {}
-
-            def send(chunk: Sequence[Task] = chunk, found: dict[str, int] = found) -> bool:
-                left = [t for t in chunk if t.uid not in found]
-                ids = self.server.sdk.projects.import_tasks(
-                    id=_on_server(project),
-                    request=[self.task(t, pages[t.uid]) for t in left],
-                    return_task_ids=True,
-                ).task_ids
-                found.update({t.uid: i for t, i in zip(left, ids or (), strict=True)})
-                return True
-
-            def look(chunk: Sequence[Task] = chunk, found: dict[str, int] = found) -> bool | None:
-                there = self.there(project)
-                found.update({t.uid: there[t.uid] for t in chunk if t.uid in there})
-                return len(found) == len(chunk) or None
-
-            self.server.settle(send, look)
-            self.store.found_tasks(project, found)
-            advance(len(chunk))
-        self.verify(project)
-
-    def task(self, task: Task, page: Page) -> dict[str, Any]:
-        """A page as the server takes it."""
-        clip = self.clips[page.clip_id]
-        picture = None
-        if self.config.pictures:
-            picture = storage.url(self.folder, sheet_name(clip["keyframes"]))
-        data = page_data(self.form, clip["description"], task.questions, picture)
-        made: dict[str, Any] = {"data": {"lrm_uid": task.uid, **data}}
-        if task.preannotated:
-            made["predictions"] = [
-                {"model_version": "suggestion", "result": self.suggested(task, page.clip_id)}
-            ]
-        return made
-
-    def suggested(self, task: Task, clip_id: str) -> list[dict[str, Any]]:
-        """The suggested answers of a page, as results."""
-        answers = {
-            slot: str(self.shown[clip_id, label])
-            for slot, (label,) in enumerate(task.questions)
-            if (clip_id, label) in self.shown
-        }
-        return results(answers)
-
-    def count(self, project: Project) -> int:
-        """How many tasks a project has on the server."""
-        found = self.server.ask(lambda: self.server.sdk.projects.get(id=_on_server(project)))
-        return int(found.task_number or 0)
-
-    def there(self, project: Project) -> dict[str, int]:
-        """The tasks that a project has on the server: uid -> id, the oldest where there are two."""
-        found: dict[str, int] = {}
-        for task in self.server.tasks(_on_server(project), "id,data"):
-            found.setdefault(task["data"].get("lrm_uid", ""), task["id"])
-        return found
-
-    def verify(self, project: Project) -> None:
-        """See that each task is there once. One that came twice, and late, is taken away again."""
-        known = {t.uid: t.on_server for t in self.store.tasks(project) if t.on_server}
-        if self.count(project) == len(known):
-            return
-        there: dict[int, tuple[str, int]] = {
-            task["id"]: (task["data"].get("lrm_uid", ""), task["total_annotations"])
-            for task in self.server.tasks(_on_server(project), "id,data,total_annotations")
-        }
-        gone = [uid for uid, id in known.items() if id not in there]
-        if gone:
-            raise UserError(
-                f"{len(gone)} tasks of {project.annotator}'s project {project.on_server} were "
-                f"deleted on {self.server.url}. Put them back from a backup; or move the folder "
-                f"{self.store.path.parent} away, and everybody is asked everything anew."
-            )
-        for id, (uid, answered) in there.items():
-            if known.get(uid, id) != id and not answered:
-                self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
-
-
-def _on_server(project: Project) -> int:
-    assert project.on_server is not None, "a project is made before its tasks"
-    return project.on_server
 
 
 def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from annotation import projects
 from annotation.forms import FORMS, GRADING, PAIRS
 from annotation.pages import Question, drawn
 from annotation.results import results
@@ -97,6 +98,7 @@ def _answer(
     seed: int,
 ) -> int:
     assert project.on_server is not None, "the caller leaves those out"
+    projects.known(server, store, project)
     fields = "id,total_annotations,cancelled_annotations"
     open_ones = {
         task["id"]

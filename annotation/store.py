@@ -16,6 +16,8 @@ from typing import Any
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
+FIRST, ADJUDICATION = "first", "adjudication"
+"""The rounds: everybody's own judgement, and the last word on what they disagree about."""
 VERSION = 1
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole way, as a user would type it: real footage to candidate labels, and a generated corpus
-# to a scored ranking. Every command goes on where an earlier run stopped, and does nothing twice.
+# The whole way, as a user would type it: real footage to candidate labels, a generated corpus to a
+# scored ranking, and candidates through Label Studio to ground truth. Every command goes on where an earlier run stopped, and does nothing twice.
 #   demo/run.sh [OUT_FOLDER [CONFIG.yaml]]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,13 +15,13 @@ lrm() {
     lrmovienet "$verb" --config "$config" "$@"
 }
 
-echo "== 1/2  Two real films: footage -> candidate labels ($films)"
+echo "== 1/3  Two real films: footage -> candidate labels ($films)"
 lrm ingest --workspace "$films" --videos 'demo/*.mp4' --descriptions demo/descriptions.csv
 lrm tag --workspace "$films"
 lrm extract --workspace "$films"
 lrm merge --workspace "$films"
 
-echo "== 2/2  A generated corpus: ratings -> features -> rankers -> scores ($corpus)"
+echo "== 2/3  A generated corpus: ratings -> features -> rankers -> scores ($corpus)"
 lrm synth --workspace "$corpus"
 lrm ingest --workspace "$corpus" --movienet "$corpus/movienet"
 lrm aggregate --workspace "$corpus"
@@ -31,6 +31,9 @@ lrm train --workspace "$corpus" --ranker prior
 lrm train --workspace "$corpus" --ranker lexical
 lrm train --workspace "$corpus" --ranker lr2ppo-base
 lrm predict --workspace "$corpus"
+
+echo "== 3/3  Generated people at a real Label Studio server: candidates -> ratings -> relevance ($out/people)"
+python -m annotation.local_server --folder "$out/label-studio" --port 0 -- demo/people.sh "$out" "$config"
 
 echo
 echo "== What the films gave (pictures: $films/cards/)"

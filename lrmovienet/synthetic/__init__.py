@@ -27,6 +27,8 @@ class SynthConfig(VerbConfig):
     """Another seed, another corpus; 0 or more."""
     frames: bool = True
     """Draw the keyframes. Without them, the tables and texts are the same and it is quicker."""
+    ratings: bool = True
+    """Draw what people say, too. Without it, there are candidates to be graded."""
     shard_size: int = 8
     """Films a part of the table."""
     as_movienet: Path | None = None
@@ -78,7 +80,7 @@ def run(config: SynthConfig) -> None:
     }
     shards = split(rows, config.shard_size)
     tables: tuple[TableName, ...] = ("candidates", "ratings", "pair_ratings")
-    for table in tables:
+    for table in tables if config.ratings else tables[:1]:
         outcome = run_table(
             workspace,
             Job(

@@ -1,0 +1,50 @@
+"""A workspace's projects on the server: how they are known again."""
+
+from typing import Any
+
+from annotation.server import Server
+from annotation.store import Project, Store
+from lrmovienet.errors import UserError
+
+
+def mark(store: Store, project: Project) -> str:
+    """What stands at the end of a project's description, and tells it from all others."""
+    return f"lrmovienet {store.workspace_id} {project.id}"
+
+
+def find(server: Server, store: Store, project: Project) -> int | None:
+    """The id of a project that exists on the server though it was not noted here."""
+    found = server.sdk.projects.list(page_size=100, include="id,description")
+    return next((p.id for p in found if _has(p, mark(store, project))), None)
+
+
+def known(server: Server, store: Store, project: Project) -> Any:
+    """A project as it is on the server now, with its counts.
+
+    The server may have got another address; a project is the same if its description says so.
+
+    Raises:
+        NotThere: there is no project of that id.
+        UserError: that project was not pushed from this workspace: this is another server.
+    """
+    assert project.on_server is not None, "a project is made before it is looked at"
+    found = server.ask(lambda: server.sdk.projects.get(id=project.on_server))
+    if not _has(found, mark(store, project)):
+        raise UserError(
+            f"project {project.on_server} on {server.url} is not {project.annotator}'s of this "
+            f"workspace, which was pushed to {project.server}. Give the right --server."
+        )
+    return found
+
+
+def gone(server: Server, store: Store, project: Project) -> UserError:
+    """What to say of a project that was pushed and is not there."""
+    return UserError(
+        f"{project.annotator}'s project {project.on_server} is not on {server.url}. Is that the "
+        "--server that it was pushed to? If it was deleted, put it back from a backup; or move the "
+        f"folder {store.path.parent} away, and everybody is asked everything anew."
+    )
+
+
+def _has(found: Any, wanted: str) -> bool:
+    return bool((found.description or "").endswith(wanted))
