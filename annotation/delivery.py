@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation import projects, storage
-from annotation.forms import Form
+from annotation.forms import UNUSED, Form
 from annotation.guidelines import Guidelines
 from annotation.label_configs import label_config, page_data
 from annotation.pictures import sheet_name, write_sheet
@@ -22,6 +22,8 @@ from lrmovienet.keyframes import KeyframeReader, frames_root
 from lrmovienet.progress import progress
 from lrmovienet.workspace import Workspace
 
+SUGGESTION = "suggestion"
+"""What Label Studio calls the model whose predictions it shows."""
 CHUNK = 200
 """Tasks a request: .4 s on SQLite, far below any time-out."""
 
@@ -127,7 +129,7 @@ class Delivery:
                     show_instruction=True,
                     show_skip_button=True,
                     enable_empty_annotation=False,
-                    show_collab_predictions=bool(self.shown),
+                    show_collab_predictions=False,
                     maximum_annotations=1,
                     sampling="Sequential sampling",
                 ).id
@@ -157,6 +159,17 @@ class Delivery:
     ) -> None:
         """Bring a project's tasks to the server, each once."""
         known = self.store.tasks(project)
+        if any(task.preannotated for task in todo):
+            if not self.shown:
+                raise UserError(
+                    "a push with --preannotations was cut off before all was there. Give the same "
+                    "file once more."
+                )
+            self.server.ask(
+                lambda: self.server.sdk.projects.update(
+                    id=_on_server(project), show_collab_predictions=True
+                )
+            )
         if todo and self.count(project) != sum(t.on_server is not None for t in known):
             # A push was cut off between the server's deed and our note of it.
             self.store.found_tasks(project, self.there(project))
@@ -197,7 +210,7 @@ class Delivery:
         made: dict[str, Any] = {"data": {"lrm_uid": task.uid, **data}}
         if task.preannotated:
             made["predictions"] = [
-                {"model_version": "suggestion", "result": self.suggested(task, page.clip_id)}
+                {"model_version": SUGGESTION, "result": self.suggested(task, page.clip_id)}
             ]
         return made
 
@@ -208,7 +221,9 @@ class Delivery:
             for slot, (label,) in enumerate(task.questions)
             if (clip_id, label) in self.shown
         }
-        return results(answers)
+        # A page that begins with suggestions does not choose the answers of unused questions.
+        unused = range(len(task.questions), self.form.slots)
+        return results(answers | dict.fromkeys(unused, UNUSED))
 
     def count(self, project: Project) -> int:
         """How many tasks a project has on the server."""

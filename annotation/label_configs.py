@@ -68,7 +68,7 @@ def label_config(form: Form, pictures: bool) -> str:
 def _written(form: Form, pictures: bool) -> str:
     clip = '<Text name="description" value="$description"/>'
     if pictures:
-        clip = f'<Image name="frames" value="$frames" zoomControl="false"/>{clip}'
+        clip += '<Image name="frames" value="$frames" zoomControl="false"/>'
     slots = "".join(_slot(form, slot) for slot in range(form.slots))
     style = STYLE.replace("ROWS", str((form.slots + 1) // 2))
     return (

@@ -15,7 +15,8 @@ from lrmovienet.files import sha256_of, write_bytes
 from lrmovienet.keyframes import KeyframeReader, evenly
 from lrmovienet.pictures import picture
 
-MOST_FRAMES, COLUMNS = 6, 3
+MOST_FRAMES, ONE_COLUMN = 6, 3
+"""At most so many frames; up to so many one above the other, as the page has height to spare."""
 HEIGHT, WIDEST, GAP, QUALITY = 240, 960, 6, 85
 """Pixels of a frame, at most so many wide, and between frames; JPEG quality."""
 BACKGROUND = (32, 32, 32)
@@ -55,7 +56,7 @@ def sheet(frames: Sequence[bytes]) -> bytes:
         tile = picture(data)
         width = min(max(1, round(tile.width * HEIGHT / tile.height)), WIDEST)
         tiles.append(tile.resize((width, HEIGHT), Image.Resampling.BICUBIC))
-    columns = 2 if len(tiles) == 4 else min(len(tiles), COLUMNS)
+    columns = 1 if len(tiles) <= ONE_COLUMN else 2
     width, rows = max(tile.width for tile in tiles), math.ceil(len(tiles) / columns)
     size = (columns * width + (columns - 1) * GAP, rows * HEIGHT + (rows - 1) * GAP)
     whole = Image.new("RGB", size, BACKGROUND)

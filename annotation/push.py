@@ -200,7 +200,7 @@ def _plan(
         first = 1 + max((t.place for t in have[project.annotator]), default=-1)
         for place, page in enumerate(own, start=first):
             seen = assign.shuffled(page, project.annotator, config.seed)
-            hinted = not page.gold and any((page.clip_id, *q) in suggested for q in seen)
+            hinted = any((page.clip_id, *q) in suggested for q in seen)
             tasks.append(Task(project.id, page.uid, place, seen, hinted, None))
     store.plan(ordinary + chosen, tasks)
 

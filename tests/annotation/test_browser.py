@@ -136,7 +136,7 @@ def test_grading_by_keyboard_takes_one_key_a_label_and_one_to_submit(footage, st
     assert bobs != by_place, "each annotator has an order of their own"
     report.run(report.AgreementConfig(workspace=footage))
     found = json.loads((footage / "annotation" / "agreement.json").read_text())["grading"]
-    assert found["annotators"]["bob"]["bias"] == pytest.approx(-12 / 20)
+    assert found["annotators"]["bob"]["bias"] == pytest.approx(-11 / 20)
     aggregate.run(aggregate.AggregateConfig(workspace=footage))
     grades = {r["label"]: r["grade"] for r in table(footage, "relevance")}
     assert grades == {label: max(grade - 1, 0) for label, grade in LABELS.items()}
