@@ -67,7 +67,9 @@ class Delivery:
         pages = {page.uid: page for page in self.store.pages()}
         missing = {p.id: [t for t in self.store.tasks(p) if not t.on_server] for p in people}
         clip_ids = {pages[t.uid].clip_id for tasks in missing.values() for t in tasks}
-        bad = self.sheets(self.files, sorted(clip_ids)) if self.files else {}
+        bad = {c: f"{c}: is no longer among the clips" for c in clip_ids if c not in self.clips}
+        if self.files:
+            bad |= self.sheets(self.files, sorted(clip_ids - set(bad)))
         total = sum(map(len, missing.values()))
         with progress("push", total, "pages") as advance:
             for project in people:
@@ -81,8 +83,8 @@ class Delivery:
         if bad:
             listed = "\n  ".join(list(bad.values())[:10])
             raise UserError(
-                f"{len(bad)} clips were not pushed, as their keyframes cannot be read. All others "
-                f"are; push again when these are mended:\n  {listed}"
+                f"{len(bad)} clips were not pushed. All others are; push again when these are "
+                f"mended:\n  {listed}"
             )
 
     def sheets(self, files: LocalFiles, clip_ids: Sequence[str]) -> dict[str, str]:
