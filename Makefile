@@ -19,9 +19,10 @@ test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed
 	$(BIN)/python -m pytest -q -m "not gpu"
 
 # Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes, and 7 GB for a while.
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed $(LABEL_STUDIO)/.installed
 	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/labels.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/annotation.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed
