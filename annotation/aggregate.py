@@ -98,4 +98,5 @@ def _report_cycles(console: Console, workspace: Workspace) -> None:
         f"  preferences go round in circles in {len(found)} of {len(better)} clips"
         + (f" ({said}): {path}" if found else ""),
         markup=False,
+        soft_wrap=True,
     )

@@ -59,7 +59,9 @@ def run(config: ExportConfig) -> None:
         tables[name] = from_columns(columns, TABLES[name], name)
     for name, table in tables.items():
         write_rows(config.out / f"{name}.parquet", table)
-        console.print(f"{config.out / name}.parquet: {table.num_rows} rows", markup=False)
+        console.print(
+            f"{config.out / name}.parquet: {table.num_rows} rows", markup=False, soft_wrap=True
+        )
 
 
 def pseudonym(name: str, key: bytes) -> str:

@@ -93,7 +93,7 @@ def run(config: PullConfig) -> None:
                 workspace, table, lambda columns=columns: columns,  # type: ignore[misc]
                 version=VERSION, inputs={"annotations": sha256_of(columns)}, config={},
             )  # fmt: skip
-            console.print(str(outcome), markup=False)
+            console.print(str(outcome), markup=False, soft_wrap=True)
             _report(console, store, form, given, problems)
 
 
@@ -291,6 +291,6 @@ def _report(
                 f"  {project.annotator}{round}: {done[project.id]} of {total} pages", markup=False
             )
     for clip_id, reason in problems[:10]:
-        console.print(f"  {clip_id}: {reason}", style="yellow", markup=False)
+        console.print(f"  {clip_id}: {reason}", style="yellow", markup=False, soft_wrap=True)
     if len(problems) > 10:
         console.print(f"  … and {len(problems) - 10} more: lrmovienet status", style="yellow")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from annotation import assign, guidelines, queue
 from annotation.delivery import Delivery, LocalFiles
@@ -207,17 +206,17 @@ def _plan(
 
 def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:
     """Say who is asked how much, and where."""
-    table = Table("annotator", "pages", "questions", "gold pages", box=None)
-    table.add_column("where", overflow="fold")
     with opened(workspace) as store:
         gold = {page.uid for page in store.pages() if page.gold}
         round = ADJUDICATION if config.adjudicate else FIRST
         for project in store.projects():
             if (project.form, project.round) == (config.form, round):
                 tasks = store.tasks(project)
-                table.add_row(
-                    project.annotator, str(len(tasks)), str(sum(len(t.questions) for t in tasks)),
-                    str(sum(t.uid in gold for t in tasks)),
-                    f"{project.server}/projects/{project.on_server}/data",
+                known = sum(t.uid in gold for t in tasks)
+                console.print(
+                    f"  {project.annotator}: {len(tasks)} pages, "
+                    f"{sum(len(t.questions) for t in tasks)} questions"
+                    + (f", {known} pages of gold" if known else "")
+                    + f": {project.server}/projects/{project.on_server}/data?labeling=1",
+                    markup=False, soft_wrap=True,
                 )  # fmt: skip
-    console.print(table)

@@ -59,12 +59,12 @@ def run(config: AgreementConfig) -> None:
     report = measure(workspace, config)
     write_if_changed(folder / "agreement.json", json_bytes(report))
     show(console, report)
-    console.print(f"{folder / 'agreement.json'}", markup=False)
+    console.print(f"{folder / 'agreement.json'}", markup=False, soft_wrap=True)
     if "grading" in report:
         from annotation.figure import draw
 
         write_if_changed(folder / "agreement.png", draw(report["grading"]))
-        console.print(f"{folder / 'agreement.png'}", markup=False)
+        console.print(f"{folder / 'agreement.png'}", markup=False, soft_wrap=True)
 
 
 def measure(workspace: Workspace, config: AgreementConfig) -> dict[str, Any]:
@@ -280,7 +280,11 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     """Print a report."""
     for form in ("screening", "pairs"):
         if form in report:
-            console.print(f"{form}: nominal alpha {_written(report[form]['alpha'])}", markup=False)
+            console.print(
+                f"{form}: nominal alpha {_written(report[form]['alpha'])}",
+                markup=False,
+                soft_wrap=True,
+            )
     if "grading" not in report:
         return
     grading = report["grading"]
@@ -288,6 +292,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         f"grading: {grading['ratings']} ratings of {grading['labels']} labels in "
         f"{grading['clips']} clips, guidelines {', '.join(grading['guidelines'])}",
         markup=False,
+        soft_wrap=True,
     )
     table = Table("ordinal alpha", "value [95 % interval]", "labels", "clips", box=None)
     shown = [("all", grading["alpha"])]
@@ -321,6 +326,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         f"far apart on {disputed['far_apart']} of {disputed['labels_rated_twice_or_more']} labels "
         f"({disputed['far_apart_and_adjudicated']} adjudicated)",
         markup=False,
+        soft_wrap=True,
     )
 
 
