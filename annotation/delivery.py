@@ -114,6 +114,7 @@ class Delivery:
                 projects.known(self.server, self.store, project)
             except NotThere:
                 raise projects.gone(self.server, self.store, project) from None
+            self.store.found_project(project, _on_server(project), self.server.url)
             return project
         mark = projects.mark(self.store, project)
         title = f"{self.form.name} · {project.annotator}"
@@ -140,7 +141,7 @@ class Delivery:
         on_server = self.server.ask(existing)
         if on_server is None:
             on_server = self.server.settle(made, existing)
-        self.store.found_project(project, on_server)
+        self.store.found_project(project, on_server, self.server.url)
         return next(p for p in self.store.projects() if p.id == project.id)
 
     def check_pictures(self, files: LocalFiles, project: Project, clip_ids: set[str]) -> None:

@@ -217,6 +217,6 @@ def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:
                     f"  {project.annotator}: {len(tasks)} pages, "
                     f"{sum(len(t.questions) for t in tasks)} questions"
                     + (f", {known} pages of gold" if known else "")
-                    + f": {project.server}/projects/{project.on_server}/data?labeling=1",
+                    + f": {config.server.rstrip('/')}/projects/{project.on_server}/data?labeling=1",
                     markup=False, soft_wrap=True,
                 )  # fmt: skip

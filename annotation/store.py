@@ -175,9 +175,12 @@ class Store:
             if (p.form, p.round, p.annotator, p.guidelines, p.pictures) == wanted
         )
 
-    def found_project(self, project: Project, on_server: int) -> None:
-        """A project exists on the server under this id."""
-        self._db.execute("UPDATE projects SET on_server = ? WHERE id = ?", (on_server, project.id))
+    def found_project(self, project: Project, on_server: int, server: str) -> None:
+        """A project exists under this id on the server, which has this address now."""
+        self._db.execute(
+            "UPDATE projects SET on_server = ?, server = ? WHERE id = ?",
+            (on_server, server, project.id),
+        )
 
     def found_storage(self, project: Project, storage: int) -> None:
         """A project has a storage connection of this id."""
