@@ -68,7 +68,7 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a < b else (b, a)
 
 
-def gold_wanted(ordinary: int, share: float) -> int:
+def gold_wanted(ordinary: float, share: float) -> int:
     """How many gold pages make `share` of an annotator's pages, given the ordinary ones."""
     return round(ordinary * share / (1 - share))
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from annotation import assign, guidelines, queue
 from annotation.delivery import Delivery, LocalFiles
-from annotation.forms import FORMS, Form
+from annotation.forms import FORMS, GRADING, Form
 from annotation.pages import Question, drawn, new_pages, questions
 from annotation.server import ServerConfig, connect
 from annotation.store import ADJUDICATION, FIRST, Page, Project, Store, Task, opened
@@ -82,8 +82,9 @@ def run(config: PushConfig) -> None:
             store.project(form.name, round, name, text.version, config.pictures, server.url)
             for name in config.annotators
         ]
-        store.add_gold({key: grade for key, grade in gold.items() if key[0] in wanted})
-        known = store.gold() if form.name == "grading" and not config.adjudicate else {}
+        if gold:
+            store.add_gold(_hidden(config, store, form, wanted, gold))
+        known = store.gold() if form is GRADING and not config.adjudicate else {}
         pages = new_pages(form, round, store.pages(), wanted, known)
         _plan(config, store, people, pages, set(shown))
         files = LocalFiles(config.files, config.files_on_server) if config.pictures else None
@@ -171,37 +172,67 @@ def _wanted(
     }
 
 
+def _hidden(
+    config: PushConfig,
+    store: Store,
+    form: Form,
+    wanted: Mapping[str, Sequence[Question]],
+    gold: Mapping[tuple[str, str], int],
+) -> dict[tuple[str, str], int]:
+    """The known answers to hide among the new pages: those of as many clips as make up the share.
+
+    All other clips are asked as if nothing were known of them.
+    """
+    before = [page for page in store.pages() if (page.form, page.round) == (form.name, FIRST)]
+    fresh = new_pages(form, FIRST, before, wanted, {})
+    ordinary = sum(not page.gold for page in before) + len(fresh)
+    each = ordinary * config.overlap / len(config.annotators)
+    room = assign.gold_wanted(each, config.gold_share) - sum(page.gold for page in before)
+    known: dict[str, list[tuple[str, str]]] = {}
+    for page in fresh:
+        of_page = [(page.clip_id, *q) for q in page.questions]
+        known.setdefault(page.clip_id, []).extend(
+            (clip_id, label) for clip_id, label in of_page if (clip_id, label) in gold
+        )
+    hidden = {}
+    for clip_id in sorted(known, key=lambda clip_id: drawn(config.seed, "gold", clip_id)):
+        if room > 0 and known[clip_id]:
+            hidden.update({key: gold[key] for key in known[clip_id]})
+            room -= -(-len(known[clip_id]) // form.slots)
+    return hidden
+
+
 def _plan(
     config: PushConfig,
     store: Store,
-    projects: Sequence[Project],
+    people: Sequence[Project],
     pages: Sequence[Page],
     suggested: set[tuple[str, str]],
 ) -> None:
-    """Decide who is asked the new pages, and write it down."""
-    have = {p.annotator: store.tasks(p) for p in projects}
-    gold_uids = {page.uid for page in store.pages() if page.gold}
-    load = {name: sum(t.uid not in gold_uids for t in tasks) for name, tasks in have.items()}
+    """Decide who is asked the new pages, and write it down. Gold goes to everybody."""
+    kind = (people[0].form, people[0].round)
+    gold = [p for p in store.pages() if p.gold and (p.form, p.round) == kind]
+    gold += [page for page in pages if page.gold]
+    gold_uids = {page.uid for page in gold}
+    asked: dict[str, set[str]] = {name: set() for name in config.annotators}
+    for project in store.projects():
+        if (project.form, project.round) == kind and project.annotator in asked:
+            asked[project.annotator].update(task.uid for task in store.tasks(project))
+    load = {name: len(uids - gold_uids) for name, uids in asked.items()}
     ordinary = [page for page in pages if not page.gold]
     given = assign.balanced(ordinary, config.annotators, config.overlap, config.seed, load)
-    most = max(load.values()) + -(-len(ordinary) * config.overlap // len(projects))
-    room = assign.gold_wanted(most, config.gold_share) - len(
-        {t.uid for tasks in have.values() for t in tasks} & gold_uids
-    )
-    gold = sorted((p for p in pages if p.gold), key=lambda p: drawn(config.seed, "gold", p.uid))
-    chosen = gold[: max(room, 0)]
     tasks = []
-    for project in projects:
-        own = [p for p in ordinary if project.annotator in given[p.uid]]
-        own = sorted(
-            own + chosen, key=lambda p: drawn(config.seed, "order", project.annotator, p.uid)
-        )
-        first = 1 + max((t.place for t in have[project.annotator]), default=-1)
+    for project in people:
+        name = project.annotator
+        own = [page for page in ordinary if name in given[page.uid]]
+        own += [page for page in gold if page.uid not in asked[name]]
+        own.sort(key=lambda page: drawn(config.seed, "order", name, page.uid))
+        first = 1 + max((task.place for task in store.tasks(project)), default=-1)
         for place, page in enumerate(own, start=first):
-            seen = assign.shuffled(page, project.annotator, config.seed)
+            seen = assign.shuffled(page, name, config.seed)
             hinted = any((page.clip_id, *q) in suggested for q in seen)
             tasks.append(Task(project.id, page.uid, place, seen, hinted, None))
-    store.plan(ordinary + chosen, tasks)
+    store.plan(list(pages), tasks)
 
 
 def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:

@@ -21,7 +21,7 @@ lrmovienet ingest --workspace "$people" --movienet "$people/movienet"
 
 annotate plan grading
 annotate push grading --server "$LABEL_STUDIO_URL" --files "$out/label-studio/files" \
-    --annotators ann-generated bob-generated cleo-generated dora-generated
+    --annotators ann-generated bob-generated cleo-generated dora-generated --gold "$truth/relevance"
 annotate simulate --server "$LABEL_STUDIO_URL" --truth "$truth"
 annotate pull --server "$LABEL_STUDIO_URL"
 annotate push grading --server "$LABEL_STUDIO_URL" --files "$out/label-studio/files" \
