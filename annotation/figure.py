@@ -21,7 +21,7 @@ def draw(grading: Mapping[str, Any]) -> bytes:
     groups = [("all", grading["alpha"])]
     if "alpha_after_adjudication" in grading:
         groups.append(("after adjudication", grading["alpha_after_adjudication"]))
-    for name in ("by_source", "by_genre", "by_suggestion"):
+    for name in ("by_suggestion", "by_source", "by_genre"):
         groups += grading.get(name, {}).items()
     left_out, groups = len(groups) - MOST_GROUPS, groups[:MOST_GROUPS]
     people = list(grading["annotators"].items())
@@ -68,5 +68,6 @@ def _alphas(axes: Any, groups: list[tuple[str, Mapping[str, Any]]], left_out: in
     axes.axvline(0, color=SOFT, lw=0.8)
     axes.set_xlim(right=1.02)
     axes.grid(axis="x", alpha=0.3)
-    more = f", {left_out} groups more in agreement.json" if left_out > 0 else ""
-    axes.set_title(f"ordinal alpha, 95 % interval (labels judged twice){more}")
+    axes.set_title("ordinal alpha, 95 % interval (labels judged twice)")
+    if left_out > 0:
+        axes.set_xlabel(f"and {left_out} groups more in agreement.json", color=SOFT)

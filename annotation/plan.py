@@ -115,12 +115,13 @@ def _seconds(config: PlanConfig, workspace: Workspace) -> tuple[float, float, st
         if median is not None:
             # The time of a page is shared out among its questions, reading and looking included.
             question, page = median, 0.0
-            source = f"median of {len(times)} answers measured here"
+            source = f"median of {sum(t is not None for t in times)} answers measured here"
     given = (config.seconds_per_question, config.seconds_per_page)
-    if given != (None, None):
-        source = "as given"
+    if given == (None, None):
+        return question, page, source
+    guess_question, guess_page = STATED[config.form]
     return (
-        question if given[0] is None else given[0],
-        (page if given[0] is None else 0.0) if given[1] is None else given[1],
-        source,
+        guess_question if given[0] is None else given[0],
+        guess_page if given[1] is None else given[1],
+        "as given" if None not in given else "as given, the other guessed",
     )

@@ -10,6 +10,8 @@ from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
 Disputed = Literal["far", "any"]
+PAIRS_ADJUDICATION = "pairs-adjudication"
+"""The project of the last word on pairs, as `pull` names it."""
 
 
 def undecided(workspace: Workspace, form: Form, disputed: Disputed) -> set[tuple[str, ...]]:
@@ -30,7 +32,7 @@ def undecided(workspace: Workspace, form: Form, disputed: Disputed) -> set[tuple
         return {
             key
             for key, counted in votes(
-                row for row in rows if row["project"] != f"{PAIRS.name}-adjudication"
+                row for row in rows if row["project"] != PAIRS_ADJUDICATION
             ).items()
             if counted["first"] == counted["second"] > 0
         }

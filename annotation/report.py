@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from annotation.agreement import (
     Alpha,
@@ -20,7 +21,7 @@ from annotation.agreement import (
     weighted_kappa,
     with_interval,
 )
-from annotation.queue import is_disputed
+from annotation.queue import PAIRS_ADJUDICATION, is_disputed
 from annotation.relevance import ADJUDICATION
 from annotation.store import opened
 from lrmovienet.config import VerbConfig
@@ -90,7 +91,7 @@ def measure(workspace: Workspace, config: AgreementConfig) -> dict[str, Any]:
 
 def _pairs(workspace: Workspace) -> Iterable[tuple[str, tuple[str, ...], int]]:
     for row in workspace.read("pair_ratings").to_pylist():
-        if row["choice"] != "skip":
+        if row["choice"] != "skip" and row["project"] != PAIRS_ADJUDICATION:
             a, b = row["label_a"], row["label_b"]
             said = CHOICES.index("tie")
             if row["choice"] != "tie":
@@ -301,7 +302,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     for name in ("by_genre", "by_source", "by_suggestion"):
         shown += [(f"  {group}", alpha) for group, alpha in grading.get(name, {}).items()]
     for name, alpha in shown:
-        table.add_row(name, _written(alpha), str(alpha["units"]), str(alpha["clips"]))
+        table.add_row(Text(name), _written(alpha), str(alpha["units"]), str(alpha["clips"]))
     console.print(table)
     people = Table(
         "annotator", "ratings", "bias", "s a label", "hours", "gold right", "last word right",
@@ -309,7 +310,7 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     )  # fmt: skip
     for name, one in grading["annotators"].items():
         people.add_row(
-            name, str(one["ratings"]), _number(one["bias"], "+.2f"),
+            Text(name), str(one["ratings"]), _number(one["bias"], "+.2f"),
             _number(one["seconds_a_label_median"], ".1f"), _number(one["hours"], ".2f"),
             f"{one['gold']['right']} of {one['gold']['n']}",
             f"{one['adjudicated']['right']} of {one['adjudicated']['n']}",

@@ -43,7 +43,7 @@ def _verdict(label: str, said: Sequence[dict[str, Any]]) -> tuple[str, str | Non
     verdicts = Counter(row["verdict"] for row in said)
     if verdicts["drop"] > verdicts["keep"] + verdicts["correct"]:
         return label, f"screening: dropped by {verdicts['drop']} of {len(said)}"
-    forms = Counter(row["correction"] for row in said if row["verdict"] == "correct")
+    forms = Counter(row["correction"] for row in said if row["correction"] is not None)
     if forms and verdicts["correct"] >= verdicts["keep"]:
         form, n = min(forms.items(), key=lambda item: (-item[1], item[0]))
         if 2 * n > verdicts["correct"]:

@@ -88,10 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 for a wrong input, or 130 when interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    verb = " ".join(argv[:2]) if argv[:1] == [GROUP] else "".join(argv[:1])
+    words = 2 if argv[:1] == [GROUP] else 1
+    verb = " ".join(argv[:words])
     if verb not in VERBS:
         return _no_verb(argv)
-    del argv[: len(verb.split())]
+    del argv[:words]
     try:
         return _run(verb, argv)
     except UserError as error:
@@ -268,6 +269,8 @@ def _no_verb(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lrmovienet {__version__}")
+    if argv[:1] == [GROUP] and argv[1:2] in (["-h"], ["--help"]):
+        del argv[0]
     if argv and not argv[0].startswith("-"):
         import difflib
 

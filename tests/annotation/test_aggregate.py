@@ -1,108 +1,144 @@
-"""Ratings to one grade, choices to one order, by hand."""
+"""`aggregate`: tables in, tables out, and what is said of circles."""
+
+import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from annotation.preferences import preferences
-from annotation.relevance import relevance
+from annotation.aggregate import AggregateConfig, run
+from lrmovienet.cli import main
+from lrmovienet.runner.local import run_once
+from lrmovienet.schema import TABLES
+from lrmovienet.workspace import Workspace
 
-
-def rated(*grades: int) -> list[dict]:
-    return [
-        {"clip_id": "c", "label": "dog", "annotator": f"a{i}", "grade": grade}
-        for i, grade in enumerate(grades)
-    ]
+COMMON = {"lead_time_s": None, "created_at": None, "guidelines_version": "1", "position": None}
+CIRCLE = [("x", "y"), ("y", "z"), ("z", "x")]
 
 
-@pytest.mark.parametrize(
-    ("grades", "grade", "spread"),
-    [
-        ((2,), 2, 0),
-        ((0, 2), 0, 2),  # even: the lower of the two middle ones, not their mean
-        ((1, 2), 1, 1),
-        ((0, 2, 2), 2, 2),
-        ((0, 0, 2), 0, 2),  # the mean would round to 1
-        ((0, 1, 2, 2), 1, 2),
-    ],
-)
-def test_the_grade_is_the_lower_median(grades, grade, spread):
-    found = relevance(rated(*grades))
-    assert (found["grade"], found["spread"], found["n_ratings"]) == (
-        [grade],
-        [spread],
-        [len(grades)],
+def put(workspace: Workspace, table: str, rows: list[dict]) -> None:
+    names = rows[0] if rows else TABLES[table].schema.names
+    columns = {name: [row[name] for row in rows] for name in names}
+    run_once(
+        workspace, table, lambda: columns, version="pull-1", inputs={"n": repr(rows)}, config={}
     )
 
 
-def test_too_few_ratings_are_dropped_with_a_reason():
-    assert relevance(rated(2, 2), min_ratings=3)["drop_reason"] == ["rated 2 times, fewer than 3"]
-    assert relevance(rated(2, 2, 2), min_ratings=3)["drop_reason"] == [None]
+def rating(label: str, annotator: str, grade: int) -> dict:
+    return {"clip_id": "c", "label": label, "annotator": annotator, "grade": grade,
+            "project": "grading", "preannotated": False, **COMMON}  # fmt: skip
 
 
-def chose(*choices: tuple[str, str, str]) -> list[dict]:
-    return [{"clip_id": "c", "label_a": a, "label_b": b, "choice": c} for a, b, c in choices]
+def choice(a: str, b: str, said: str, clip_id: str = "c") -> dict:
+    return {"clip_id": clip_id, "label_a": a, "label_b": b, "annotator": "ann", "choice": said,
+            "project": "pairs", **COMMON}  # fmt: skip
 
 
-def test_both_orders_of_a_pair_are_one_pair():
-    found = preferences(chose(("x", "y", "a"), ("y", "x", "b"), ("x", "y", "b")))
-    assert (found["better"], found["worse"], found["n"]) == (["x"], ["y"], [3])
-    assert found["agreement"] == [pytest.approx(2 / 3)]
-    assert found["drop_reason"] == [None]
+def screening(label: str, verdict: str, correction: str | None = None) -> dict:
+    return {"clip_id": "c", "label": label, "annotator": "ann", "verdict": verdict,
+            "correction": correction, "project": "screening", **COMMON}  # fmt: skip
 
 
-def test_ties_and_skips_vote_for_neither():
-    found = preferences(chose(("x", "y", "tie"), ("x", "y", "skip"), ("x", "y", "b")))
-    assert (found["better"], found["n"], found["agreement"]) == (["y"], [1], [1.0])
+def candidate(label: str, position: int) -> dict:
+    source = {"kind": "event", "model": "m", "score": None}
+    return {"clip_id": "c", "label": label, "position": position, "sources": [source]}
+
+
+def test_everything_that_people_said_becomes_tables(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    put(workspace, "candidates", [candidate(x, i) for i, x in enumerate(("dgo", "cat", "asdf"))])
+    put(workspace, "screenings", [screening("dgo", "correct", "dog"), screening("asdf", "drop")])
+    put(workspace, "ratings", [rating("dog", "ann", 2), rating("dog", "bob", 0),
+                               rating("cat", "ann", 1)])  # fmt: skip
+    put(workspace, "pair_ratings", [choice("dog", "cat", "a"), choice("rain", "cat", "tie")])
+    run(AggregateConfig(tmp_path, min_ratings=2))
+    assert workspace.read("screened").column("label").to_pylist() == ["dog", "cat"]
+    assert workspace.candidates_table == "screened"
+    (dropped,) = workspace.read_dropped("screened").to_pylist()
+    assert (dropped["label"], dropped["reason"]) == ("asdf", "screening: dropped by 1 of 1")
+    assert workspace.read("relevance").to_pylist() == [
+        {"clip_id": "c", "label": "dog", "grade": 0, "n_ratings": 2, "spread": 2,
+         "method": "median-low"}
+    ]  # fmt: skip
+    (dropped,) = workspace.read_dropped("relevance").to_pylist()
+    assert (dropped["label"], dropped["reason"]) == ("cat", "rated 1 times, fewer than 2")
+    (preferred,) = workspace.read("preferences").to_pylist()
+    assert (preferred["better"], preferred["worse"], preferred["n"]) == ("dog", "cat", 1)
+    (dropped,) = workspace.read_dropped("preferences").to_pylist()
+    assert dropped["reason"] == "no majority between 'cat' and 'rain'"
+    strengths = {
+        r["label"]: (r["strength"], r["n"]) for r in workspace.read("strengths").to_pylist()
+    }
+    assert strengths["dog"][0] > strengths["rain"][0] > strengths["cat"][0]
+    assert [n for _, n in strengths.values()] == [2, 1, 1]
+    assert "circles in 0 of 1 clips" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_second_run_changes_nothing_and_another_method_does(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    put(workspace, "ratings", [rating("dog", f"a{i}", g) for i, g in enumerate((0, 0, 1, 2, 2))])
+    run(AggregateConfig(tmp_path))
+    first = workspace.require("relevance")
+    capsys.readouterr()
+    run(AggregateConfig(tmp_path))
+    assert "relevance: up to date (1 rows)" in capsys.readouterr().out
+    assert workspace.require("relevance") == first
+    for method, grade in (("majority", 0), ("median", 1)):
+        run(AggregateConfig(tmp_path, method=method))
+        assert workspace.read("relevance").column("grade").to_pylist() == [grade]
+
+
+def test_circles_are_counted_and_written_down(tmp_path, capsys):
+    workspace = Workspace(tmp_path)
+    rows = [choice(a, b, "a") for a, b in CIRCLE] + [choice("x", "y", "a", "d")]
+    put(workspace, "pair_ratings", rows)
+    run(AggregateConfig(tmp_path))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "circles in 1 of 2 clips (1 of 3 labels)" in said
+    path = tmp_path / "annotation" / "cycles.json"
+    assert json.loads(path.read_bytes()) == {
+        "clips": 2, "clips_with_cycles": 1, "cycles": {"c": [["x", "y", "z"]]},
+    }  # fmt: skip
+    # A circle makes all three equal.
+    found = {(r["clip_id"], r["label"]): r for r in workspace.read("strengths").to_pylist()}
+    assert all(abs(found["c", x]["strength"]) < 1e-8 for x in "xyz")
+    # Once it is broken, the file says so too.
+    put(workspace, "pair_ratings", rows[1:])
+    run(AggregateConfig(tmp_path))
+    assert json.loads(path.read_bytes())["cycles"] == {}
+
+
+def test_answers_that_nobody_gave_yet_are_empty_tables(tmp_path):
+    """Pulled before anybody began."""
+    workspace = Workspace(tmp_path)
+    put(workspace, "candidates", [candidate("dog", 0)])
+    for table in ("screenings", "ratings", "pair_ratings"):
+        put(workspace, table, [])
+    for method in ("median", "majority", "dawid-skene"):
+        run(AggregateConfig(tmp_path, method=method))
+        for table in ("relevance", "preferences", "strengths"):
+            assert workspace.require(table).rows == 0
+    assert workspace.read("screened").column("label").to_pylist() == ["dog"]
 
 
 @pytest.mark.parametrize(
-    "choices",
+    ("words", "message"),
     [
-        [("x", "y", "tie")],
-        [("x", "y", "a"), ("x", "y", "b")],
-        [("x", "y", "skip"), ("y", "x", "skip")],
+        ([], "nobody has said anything here yet. Run first: lrmovienet annotate pull"),
+        (["--method", "mean"], "median"),
+        (["--min_ratings", "two"], "--min_ratings"),
     ],
 )
-def test_without_a_majority_the_pair_is_dropped(choices):
-    assert preferences(chose(*choices))["drop_reason"] == ["no majority between 'x' and 'y'"]
+def test_what_is_wrong_ends_in_one_message(words, message, tmp_path, capsys):
+    try:
+        code = main(["aggregate", "--workspace", str(tmp_path), *words])
+    except SystemExit as left:
+        code = left.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
 
 
-def test_labels_may_be_called_like_choices():
-    found = preferences(chose(("tie", "a", "a"), ("a", "tie", "b")))
-    assert (found["better"], found["worse"], found["n"]) == (["tie"], ["a"], [2])
-
-
-def test_a_label_compared_with_itself_is_no_preference():
-    found = preferences(chose(("x", "x", "a")))
-    assert found["drop_reason"] == ["'x' was compared with itself"]
-
-
-def test_clips_are_counted_apart_and_sorted():
-    rows = [
-        {**row, "clip_id": clip}
-        for clip in ("d", "c")
-        for row in chose(("x", "y", "ab"[clip == "d"]))
-    ]
-    found = preferences(rows)
-    assert list(zip(found["clip_id"], found["better"], found["n"], strict=True)) == [
-        ("c", "x", 1),
-        ("d", "y", 1),
-    ]
-    graded = relevance([{**row, "clip_id": clip} for clip in ("d", "c") for row in rated(2)])
-    assert (graded["clip_id"], graded["n_ratings"]) == (["c", "d"], [1, 1])
-
-
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b", "tie", "skip"])), min_size=1))
-def test_what_was_shown_first_does_not_matter(votes):
-    """Every vote as cast, against the same votes with the labels swapped on the screen."""
-    other = {"a": "b", "b": "a", "tie": "tie", "skip": "skip"}
-    straight = preferences(chose(*(("x", "y", vote) for _, vote in votes)))
-    mixed = [("y", "x", other[vote]) if swap else ("x", "y", vote) for swap, vote in votes]
-    assert preferences(chose(*reversed(mixed))) == straight
-    cast = [vote for _, vote in votes]
-    for_x, for_y = cast.count("a"), cast.count("b")
-    assert (straight["drop_reason"] == [None]) == (for_x != for_y)
-    if for_x != for_y:
-        assert straight["better"] == ["x" if for_x > for_y else "y"]
-        assert straight["agreement"] == [max(for_x, for_y) / (for_x + for_y)]
+def test_screenings_without_candidates_say_what_is_missing(tmp_path, capsys):
+    put(Workspace(tmp_path), "screenings", [screening("dog", "keep")])
+    assert main(["aggregate", "--workspace", str(tmp_path)]) == 2
+    assert "no table 'candidates' here yet. Run first: lrmovienet merge" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def answered_in_the_database(database: Path, project: int, results: list[dict]) 
                 new["unique_id"] = uuid.uuid4().hex
             marks = ",".join("?" * len(columns))
             names = ",".join(f'"{name}"' for name in columns)
-            db.execute(f"INSERT INTO task_completion ({names}) VALUES ({marks})",  # noqa: S608
+            db.execute(f"INSERT INTO task_completion ({names}) VALUES ({marks})",
                        [new[name] for name in columns])  # fmt: skip
         db.execute(
             "UPDATE task SET total_annotations=1, is_labeled=1, updated_at=datetime('now') "
@@ -111,7 +111,7 @@ def round_trip(folder: Path, url: str, token: Path, database: Path, pages: int) 
     [first, *_] = Store(root / "annotation" / "store.sqlite").tasks(project)
     from annotation.server import Server
 
-    said = results({i: "1" for i in range(LABELS)})
+    said = results(dict.fromkeys(range(LABELS), "1"))
     Server(url, token.read_text()).sdk.annotations.create(
         id=first.on_server, result=said, lead_time=40.0
     )
@@ -126,9 +126,9 @@ def round_trip(folder: Path, url: str, token: Path, database: Path, pages: int) 
 
 def import_alone(url: str, token: Path, pages: int) -> float:
     """Seconds that the server needs to take the same tasks in chunks, and nothing else."""
+    from annotation.delivery import CHUNK
     from annotation.forms import GRADING
     from annotation.label_configs import label_config, page_data
-    from annotation.delivery import CHUNK
     from annotation.server import Server
 
     sdk = Server(url, token.read_text()).sdk

@@ -138,18 +138,30 @@ ROW = {
         "sources": [{"kind": "image", "model": "m", "score": None}],
     },
     "dropped": {"clip_id": "c", "label": None, "stage": "clips", "reason": "no frames"},
+    "screenings": {
+        "clip_id": "c", "label": "dgo", "annotator": "ann", "verdict": "correct",
+        "correction": "dog", "lead_time_s": 1.5, "created_at": None, "guidelines_version": "1",
+        "project": "p", "position": None,
+    },
+    "screened": {
+        "clip_id": "c", "label": "dog", "position": 3,
+        "sources": [{"kind": "event", "model": "m", "score": 0.5}],
+    },
     "ratings": {
         "clip_id": "c", "label": "dog", "annotator": "ann", "grade": 2, "lead_time_s": None,
-        "created_at": None, "guidelines_version": "1", "project": "p",
+        "created_at": None, "guidelines_version": "1", "project": "p", "position": None,
+        "preannotated": None,
     },
     "pair_ratings": {
         "clip_id": "c", "label_a": "dog", "label_b": "cat", "annotator": "ann", "choice": "skip",
-        "lead_time_s": 0.0, "created_at": "2026-01-01T00:00:00Z",
+        "lead_time_s": 0.0, "created_at": "2026-01-01T00:00:00Z", "guidelines_version": "1",
+        "project": "p", "position": 0,
     },
     "relevance": {
         "clip_id": "c", "label": "dog", "grade": 0, "n_ratings": 1, "spread": 2, "method": "m",
     },
     "preferences": {"clip_id": "c", "better": "dog", "worse": "cat", "n": 1, "agreement": 0.5},
+    "strengths": {"clip_id": "c", "label": "dog", "strength": -1e300, "n": 1},
     "records": {
         "clip_id": "c", "domain": "source", "split": "source_train", "position": 0, "label": "dog",
         "grade": 1, "movie_id": "tt1", "genres": ["War"], "source": "image",
@@ -181,14 +193,22 @@ WRONG = {
     },
     "candidates": {"clip_id": ID, "label": LABEL, "position": (-1,), "sources": ([], None)},
     "dropped": {"clip_id": BLANK, "stage": BLANK, "reason": (*BLANK, None)},
+    "screenings": {
+        "clip_id": ID, "label": LABEL, "annotator": BLANK, "verdict": ("Keep", "", None),
+        "correction": LABEL, "lead_time_s": (-1.0, float("inf")),
+        "created_at": BLANK, "guidelines_version": (*BLANK, None), "project": (*BLANK, None),
+        "position": (-1,),
+    },
+    "screened": {"clip_id": ID, "label": LABEL, "position": (-1, None), "sources": ([], None)},
     "ratings": {
         "clip_id": ID, "label": LABEL, "annotator": BLANK, "grade": (-1, 3, None),
         "lead_time_s": (-0.5, float("nan")), "created_at": BLANK, "guidelines_version": BLANK,
-        "project": BLANK,
+        "project": BLANK, "position": (-1,),
     },
     "pair_ratings": {
         "clip_id": ID, "label_a": LABEL, "label_b": LABEL, "annotator": BLANK,
         "choice": ("A", "left", None), "lead_time_s": (-1.0,), "created_at": BLANK,
+        "guidelines_version": (*BLANK, None), "project": (*BLANK, None), "position": (-1,),
     },
     "relevance": {
         "clip_id": ID, "label": LABEL, "grade": (3, None), "n_ratings": (0,), "spread": (-1, 3),
@@ -196,6 +216,10 @@ WRONG = {
     },
     "preferences": {
         "clip_id": ID, "better": LABEL, "worse": LABEL, "n": (0,), "agreement": (0.25, 1.5),
+    },
+    "strengths": {
+        "clip_id": ID, "label": LABEL, "strength": (float("nan"), float("-inf"), None),
+        "n": (0, None),
     },
     "records": {
         "clip_id": ID, "domain": ("both",), "split": ("test",), "position": (-1,), "label": LABEL,
