@@ -35,7 +35,7 @@ def run(config: AggregateConfig) -> None:
     Raises:
         UserError: there is nothing to aggregate.
     """
-    workspace, console = Workspace(config.workspace), Console()
+    workspace, console = Workspace(config.workspace), Console(emoji=False)
     there = {
         name: manifest
         for name in ("screenings", "ratings", "pair_ratings")

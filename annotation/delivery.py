@@ -80,6 +80,7 @@ class Delivery:
                     )
                 todo = [t for t in missing[project.id] if pages[t.uid].clip_id not in bad]
                 self.tasks(ready, todo, pages, advance)
+        self.tidy(people)
         if bad:
             listed = "\n  ".join(list(bad.values())[:10])
             raise UserError(
@@ -147,9 +148,7 @@ class Delivery:
     def check_pictures(self, files: LocalFiles, project: Project, clip_ids: set[str]) -> None:
         """Have a project's pictures served, and see that they are."""
         root = files.here.resolve()
-        storage.connect_storage(
-            self.server, self.store, project, files.there or str(root), self.folder
-        )
+        storage.connect_storage(self.server, project, files.there or str(root), self.folder)
         sheets = [
             root / self.folder / sheet_name(self.clips[clip_id]["keyframes"])
             for clip_id in clip_ids
@@ -256,9 +255,24 @@ class Delivery:
                 f"deleted on {self.server.url}. Put them back from a backup; or move the folder "
                 f"{self.store.path.parent} away, and everybody is asked everything anew."
             )
-        for id, (uid, answered) in there.items():
-            if known.get(uid, id) != id and not answered:
-                self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
+        copies = {id: uid for id, (uid, _) in there.items() if known.get(uid, id) != id}
+        for id in [id for id in copies if not there[id][1]]:
+            self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
+            del copies[id]
+        self.store.found_copies(project, copies)  # answered: the answers count
+
+    def tidy(self, people: Sequence[Project]) -> None:
+        """Take away projects that were made twice, as the answer to the first request came late."""
+        ours = {
+            projects.mark(self.store, project): project.on_server
+            for project in self.store.projects()
+            if project.id in {p.id for p in people}
+        }
+        listed = self.server.ask(lambda: list(self.server.sdk.projects.list(page_size=100)))
+        for found in listed:
+            noted = ours.get(found.description or "", found.id)
+            if noted not in (None, found.id) and not found.task_number:
+                self.server.ask(lambda id=found.id: self.server.sdk.projects.delete(id=id))  # type: ignore[misc]
 
 
 def _on_server(project: Project) -> int:

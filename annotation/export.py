@@ -38,7 +38,7 @@ def run(config: ExportConfig) -> None:
     Raises:
         UserError: nobody has said anything yet, or a name would still show.
     """
-    workspace, console = Workspace(config.workspace), Console()
+    workspace, console = Workspace(config.workspace), Console(emoji=False)
     there = [name for name in EXPORTED if workspace.manifest(name)]
     if not there:
         workspace.require("ratings")

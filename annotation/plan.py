@@ -64,7 +64,7 @@ def run(config: PlanConfig) -> None:
         value = getattr(config, option)
         if value is not None and not 0 <= value < 1e6:
             raise UserError(f"--{option} {value}: give a number, 0 or more.")
-    workspace, console, form = Workspace(config.workspace), Console(), FORMS[config.form]
+    workspace, console, form = Workspace(config.workspace), Console(emoji=False), FORMS[config.form]
     labels: dict[str, list[str]] = {}
     for row in workspace.read(workspace.candidates_table, ["clip_id", "label"]).to_pylist():
         labels.setdefault(row["clip_id"], []).append(row["label"])

@@ -7,8 +7,8 @@ from typing import Any
 from lrmovienet.runner import Columns
 
 PRIOR = 0.1
-"""Weight of the squared strengths in what is minimised, beside the log-likelihood (a Gaussian prior of
-variance 1 / (2 * PRIOR)): it keeps a label that always won from an infinite strength."""
+"""Weight of the squared strengths in what is minimised, beside the log-likelihood (a Gaussian prior
+of variance 1 / (2 * PRIOR)): it keeps a label that always won from an infinite strength."""
 
 
 def votes(choices: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], Counter[str]]:

@@ -69,7 +69,7 @@ def run(config: PullConfig) -> None:
         UserError: nothing was pushed yet, the server cannot be used, or a table is there that did
             not come from it.
     """
-    workspace, console = Workspace(config.workspace), Console()
+    workspace, console = Workspace(config.workspace), Console(emoji=False)
     with opened(workspace) as store:
         forms = {project.form for project in store.projects()}
         for form in forms:
@@ -113,12 +113,15 @@ def fetch(server: Server, store: Store, project: Project, *, full: bool = False)
         # Asked for first: what is annotated from here on is found by the next pull.
         there = projects.known(server, store, project)
     except NotThere:
-        Console(stderr=True).print(
+        Console(stderr=True, emoji=False).print(
             f"{project.annotator}'s project {project.on_server} is not on the server any more; "
             "its answers stay as they were pulled.",
             style="yellow",
         )
         return 0
+    known = {task.on_server for task in store.tasks(project)} | store.copies(project).keys()
+    if there.task_number != len(known - {None}):
+        _find_copies(server, store, project)
     expected = (there.total_annotations_number or 0) + (there.skipped_annotations_number or 0)
     new = 0
     if project.seen is not None and not full:
@@ -126,6 +129,16 @@ def fetch(server: Server, store: Store, project: Project, *, full: bool = False)
         if len(store.annotations(project)) == expected:
             return new
     return new + _take(server, store, project, since=None)
+
+
+def _find_copies(server: Server, store: Store, project: Project) -> None:
+    """Note tasks that show a page once more: a push's request was done twice, and came late."""
+    assert project.on_server is not None
+    uids = {task.uid: task.on_server for task in store.tasks(project)}
+    there = (
+        (t["id"], t["data"].get("lrm_uid")) for t in server.tasks(project.on_server, "id,data")
+    )
+    store.found_copies(project, {id: uid for id, uid in there if uids.get(uid, id) != id})
 
 
 def _take(server: Server, store: Store, project: Project, since: str | None) -> int:
@@ -178,8 +191,10 @@ def current(store: Store, form: str) -> tuple[list[Given], list[tuple[str, str]]
         if project.form != form:
             continue
         of_task: dict[int, list[dict[str, Any]]] = {}
+        first = {task.uid: task.on_server or -1 for task in store.tasks(project)}
+        same = {copy: first[uid] for copy, uid in store.copies(project).items()}
         for on_server, annotation in store.annotations(project):
-            of_task.setdefault(on_server, []).append(annotation)
+            of_task.setdefault(same.get(on_server, on_server), []).append(annotation)
         for task in store.tasks(project):
             page = pages[task.uid]
             found = of_task.get(task.on_server or -1, [])

@@ -67,7 +67,7 @@ def run(config: PushConfig) -> None:
         UserError: an option is wrong, candidates are missing, or the server cannot be used.
     """
     _check(config)
-    workspace, form, console = Workspace(config.workspace), FORMS[config.form], Console()
+    workspace, form, console = Workspace(config.workspace), FORMS[config.form], Console(emoji=False)
     text = guidelines.read(config.guidelines)
     gold = _grades(config.gold, "gold") if config.gold else {}
     shown = _grades(config.preannotations, "preannotations") if config.preannotations else {}

@@ -55,7 +55,7 @@ def run(config: AgreementConfig) -> None:
     """
     if config.resamples < 100 or config.seed < 0:
         raise UserError("give 100 --resamples or more, and a --seed of 0 or more.")
-    workspace, console = Workspace(config.workspace), Console()
+    workspace, console = Workspace(config.workspace), Console(emoji=False)
     folder = config.out or workspace.root / "annotation"
     report = measure(workspace, config)
     write_if_changed(folder / "agreement.json", json_bytes(report))

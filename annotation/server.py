@@ -6,6 +6,7 @@ headers with session cookies, so they are never shown as they are.
 
 import os
 import random
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -60,20 +61,16 @@ class Server:
         from label_studio_sdk import LabelStudio
         from label_studio_sdk.core.api_error import ApiError
 
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.username:
-            raise UserError(
-                f"--server {shorten(url)}: give an address such as http://127.0.0.1:8080, without "
-                "a name or password in it."
-            )
+        _check_url(url)
         self.url, self.patience_s = url.rstrip("/"), patience_s
-        self._lost, self._refused = httpx.TransportError, ApiError
+        self._lost, self._refused, self._token = httpx.TransportError, ApiError, token
+        self._met = False
         try:
             self.sdk = LabelStudio(
                 base_url=self.url, api_key=token, timeout=60, max_retries=0, follow_redirects=False
             )
         except ApiError as error:
-            raise UserError(f"the access token is not usable: {_detail(error.body)}") from None
+            raise UserError(f"the access token is not usable: {self._said(error.body)}") from None
 
     def ask(self, call: Callable[[], Result]) -> Result:
         """Call until the server answers. Only for calls that may be done twice.
@@ -123,24 +120,34 @@ class Server:
                     "server allows one kind of token only, take that kind."
                 ) from None
             if status == 404:
-                raise NotThere(f"{self.url}: not found: {_detail(error.body)}") from None
+                raise NotThere(f"{self.url}: not found: {self._said(error.body)}") from None
             if 300 <= status < 400:
                 raise UserError(
                     f"{self.url}: sends on to another address. Give that one as --server (https?)."
                 ) from None
             if status == 400:
-                raise Refused(f"{self.url}: {_detail(error.body)}") from None
-            raise UserError(
-                f"{self.url}: does not answer as Label Studio does ({status}: "
-                f"{shorten(_detail(error.body))})."
-            ) from None
+                raise Refused(f"{self.url}: {self._said(error.body)}") from None
+            raise UserError(f"{self._strange()} ({status}: {self._said(error.body)}).") from None
+        except (ValueError, TypeError):  # of the library, about an answer that it cannot read
+            if self._met:  # a proxy's page while the server restarts
+                raise Unsure("it answers something strange") from None
+            raise UserError(f"{self._strange()}.") from None
+
+    def _strange(self) -> str:
+        return f"{self.url}: does not answer as Label Studio does"
+
+    def _said(self, body: Any) -> str:
+        """What a refusal says, without a token that it may repeat."""
+        text = _detail(body).replace(self._token, "[token]")
+        return re.sub(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "[token]", text)
 
     def version(self) -> str:
         """The server's release, which shows that there is one and that the token is good."""
         release = getattr(self.ask(self.sdk.versions.get), "release", None)
         if not isinstance(release, str):
-            raise UserError(f"{self.url}: does not answer as Label Studio does.")
+            raise UserError(f"{self._strange()}.")
         self.ask(self.sdk.users.whoami)
+        self._met = True
         return release
 
     def tasks(
@@ -190,6 +197,25 @@ def connect(config: ServerConfig) -> Server:
     return Server(config.server, token, config.patience_s)
 
 
+def _check_url(url: str) -> None:
+    """Raise UserError for what is no server's address, without repeating a password in it."""
+    import httpx
+
+    try:
+        parts = urlsplit(url)
+        httpx.URL(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+        _ = parts.port
+    except (ValueError, httpx.InvalidURL):
+        good = False
+    if not good:
+        shown = "…" if "@" in url else shorten(url)
+        raise UserError(
+            f"--server {shown}: give an address such as http://127.0.0.1:8080, without a name or "
+            "password in it."
+        )
+
+
 def _token_in(path: Path) -> str:
     try:
         token = path.read_text(encoding="utf-8").strip()
@@ -198,6 +224,8 @@ def _token_in(path: Path) -> str:
             f"no access token: set {VARIABLE}, or give --token_file (there is no {path}). You find "
             "it in Label Studio under Account & Settings; `make label-studio` writes one."
         ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not text; it should hold an access token.") from None
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         raise UserError(f"{path}: others can read this access token. Run: chmod 600 {path}")
     if not token:
@@ -216,4 +244,6 @@ def _detail(body: Any) -> str:
             ]
             return printable("; ".join(said))[:600].replace("non_field_errors: ", "")
         body = body.get("detail", body)
+    if "<html" in str(body)[:2000].lower() or "<!doctype" in str(body)[:2000].lower():
+        return "a web page"
     return printable(str(body))[:300]

@@ -84,7 +84,7 @@ def run(config: SimulateConfig) -> None:
                                     config.seed)  # fmt: skip
                 advance(len(store.tasks(project)))
     said = ", ".join(f"{name} is {kind}" for name, kind in like.items())
-    Console().print(
+    Console(emoji=False).print(
         f"{done} pages answered by generated people ({said})", markup=False, soft_wrap=True
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from annotation.server import NotThere, Refused, Server
-from annotation.store import Project, Store
+from annotation.store import Project
 from lrmovienet.errors import UserError
 
 ROOT_VARIABLE = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"
@@ -26,12 +26,11 @@ def url(folder: str, name: str) -> str:
     return f"/data/local-files/?d={quote(f'{folder}/{name}')}"
 
 
-def connect_storage(server: Server, store: Store, project: Project, root: str, folder: str) -> None:
+def connect_storage(server: Server, project: Project, root: str, folder: str) -> None:
     """Give a project a storage connection on ``root/folder``, unless it has one.
 
     Args:
         server: the server.
-        store: where the connection is written down.
         project: a project that exists there.
         root: the document root, as the server sees it.
         folder: the folder below it.
@@ -46,7 +45,7 @@ def connect_storage(server: Server, store: Store, project: Project, root: str, f
         return next((c.id for c in connections if c.path == path), None)
 
     try:
-        found = server.ask(existing) if project.storage is not None else None
+        found = server.ask(existing)
         if found is None:
             found = server.settle(
                 lambda: (
@@ -58,8 +57,6 @@ def connect_storage(server: Server, store: Store, project: Project, root: str, f
             )
     except Refused as error:
         raise UserError(_root_is_wrong(str(error), root)) from None
-    assert found is not None, "the server makes a connection or refuses"
-    store.found_storage(project, found)
 
 
 def _root_is_wrong(said: str, root: str) -> str:

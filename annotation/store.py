@@ -24,7 +24,7 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY, form TEXT NOT NULL, round TEXT NOT NULL, annotator TEXT NOT NULL,
     guidelines TEXT NOT NULL, pictures INTEGER NOT NULL, server TEXT NOT NULL, on_server INTEGER,
-    storage INTEGER, seen TEXT,
+    seen TEXT,
     UNIQUE (form, round, annotator, guidelines, pictures)
 );
 CREATE TABLE pages (
@@ -35,6 +35,10 @@ CREATE TABLE tasks (
     project INTEGER NOT NULL REFERENCES projects (id), uid TEXT NOT NULL REFERENCES pages (uid),
     place INTEGER NOT NULL, questions TEXT NOT NULL, preannotated INTEGER NOT NULL,
     on_server INTEGER, PRIMARY KEY (project, uid), UNIQUE (project, on_server)
+);
+CREATE TABLE copies (
+    project INTEGER NOT NULL REFERENCES projects (id), on_server INTEGER NOT NULL,
+    uid TEXT NOT NULL, PRIMARY KEY (project, on_server)
 );
 CREATE TABLE gold (
     clip_id TEXT NOT NULL, label TEXT NOT NULL, grade INTEGER NOT NULL, PRIMARY KEY (clip_id, label)
@@ -75,8 +79,6 @@ class Project:
     server: str
     on_server: int | None
     """Its id there; None while it is not sure that it exists."""
-    storage: int | None
-    """The id of its storage connection."""
     seen: str | None
     """The latest change that a pull has seen."""
 
@@ -108,6 +110,8 @@ class Store:
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._create()
+            elif self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("it is damaged")
             elif version != VERSION:
                 raise UserError(
                     f"{path}: written as version {version}, this is version {VERSION}. Use the "
@@ -155,8 +159,8 @@ class Store:
         """All projects, in the order in which they were begun."""
         rows = self._db.execute("SELECT * FROM projects ORDER BY id")
         return [
-            Project(id, form, round, annotator, version, bool(pictures), server, there, disk, seen)
-            for id, form, round, annotator, version, pictures, server, there, disk, seen in rows
+            Project(id, form, round, annotator, version, bool(pictures), server, there, seen)
+            for id, form, round, annotator, version, pictures, server, there, seen in rows
         ]
 
     def project(
@@ -181,10 +185,6 @@ class Store:
             "UPDATE projects SET on_server = ?, server = ? WHERE id = ?",
             (on_server, server, project.id),
         )
-
-    def found_storage(self, project: Project, storage: int) -> None:
-        """A project has a storage connection of this id."""
-        self._db.execute("UPDATE projects SET storage = ? WHERE id = ?", (storage, project.id))
 
     def pages(self) -> list[Page]:
         """All pages."""
@@ -231,6 +231,20 @@ class Store:
                 "UPDATE tasks SET on_server = ? WHERE project = ? AND uid = ?",
                 [(on_server, project.id, uid) for uid, on_server in found.items()],
             )
+
+    def found_copies(self, project: Project, found: dict[int, str]) -> None:
+        """Further tasks on the server show these pages (by uid): a request was done twice."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO copies VALUES (?, ?, ?)",
+            [(project.id, on_server, uid) for on_server, uid in found.items()],
+        )
+
+    def copies(self, project: Project) -> dict[int, str]:
+        """Those further tasks: their id on the server -> uid."""
+        rows = self._db.execute(
+            "SELECT on_server, uid FROM copies WHERE project = ?", (project.id,)
+        )
+        return dict(rows.fetchall())
 
     def gold(self) -> dict[tuple[str, str], int]:
         """The right grades that are known: clip and label -> grade."""

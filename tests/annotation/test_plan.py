@@ -107,7 +107,11 @@ def test_a_measured_median_takes_the_place_of_guesses(workspace, plan):
     assert said.endswith("0.6 hours, 0.2 an annotator")
     # Of another form nothing was measured.
     assert "guessed" in plan(form="pairs")
-    assert "7.0 s a question and 0 s a page (as given)" in plan(seconds_per_question=7)
+    # A time that is given is not mixed with what was measured, which holds both.
+    one = plan(seconds_per_question=7)
+    assert "7.0 s a question and 20 s a page (as given, the other guessed)" in one
+    both = plan(seconds_per_question=7, seconds_per_page=0)
+    assert "7.0 s a question and 0 s a page (as given)" in both
 
 
 def test_answers_without_a_time_are_not_counted_as_measured(workspace, plan):

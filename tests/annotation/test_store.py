@@ -65,7 +65,7 @@ def test_each_workspace_has_a_name_of_its_own(tmp_path):
 def test_a_project_is_begun_once(store):
     one = begun(store)
     assert begun(store) == one
-    assert (one.on_server, one.storage, one.seen) == (None, None, None)
+    assert (one.on_server, one.seen) == (None, None)
     other = [
         begun(store, "bob"),
         begun(store, form="pairs"),
@@ -83,14 +83,20 @@ def test_what_the_server_calls_things_is_written_down(store):
     store.plan([PAGE, PAIR_PAGE], [task(p, page, i) for p in (one, two)
                                    for i, page in enumerate((PAGE, PAIR_PAGE))])  # fmt: skip
     store.found_project(two, 70, "http://moved")
-    store.found_storage(two, 7)
     store.found_tasks(two, {"u1": 101, "u2": 102})
     first, second = store.projects()
-    assert (first.on_server, first.storage) == (None, None)
-    assert (second.on_server, second.storage) == (70, 7)
+    assert (first.on_server, second.on_server) == (None, 70)
     assert (first.server, second.server) == ("http://s", "http://moved")
     assert [t.on_server for t in store.tasks(one)] == [None, None]
     assert [t.on_server for t in store.tasks(two)] == [101, 102]
+
+
+def test_further_tasks_of_the_same_page_are_written_down_once(store):
+    one, two = begun(store), begun(store, "bob")
+    for found in ({101: "u1", 102: "u1"}, {102: "u1", 103: "u2"}, {}):
+        store.found_copies(two, found)
+    assert store.copies(two) == {101: "u1", 102: "u1", 103: "u2"}
+    assert store.copies(one) == {}
 
 
 def test_tasks_come_in_their_places(store):

@@ -69,7 +69,7 @@ def verb(*words: str) -> tuple[float, int, float]:
 
 
 def answered_in_the_database(database: Path, project: int, results: list[dict]) -> None:
-    """Answers to all tasks of a project, written past the API: three thousand take minutes by it."""
+    """Answers to all tasks of a project, past the API, which would take minutes."""
     import sqlite3
 
     with sqlite3.connect(database, timeout=60) as db:
