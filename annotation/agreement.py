@@ -15,6 +15,7 @@ Metric = Literal["ordinal", "nominal"]
 
 ONE_RATING = "undefined: nothing was judged by two people"
 ONE_CLIP = "no interval: all of it is one clip"
+NO_DRAW = "no interval: no resample of the clips has an alpha"
 ONE_VALUE = "undefined: everybody gave the same value, so there is nothing to agree about"
 
 
@@ -140,7 +141,9 @@ def with_interval(
     # A draw in which all values are equal has no alpha; it says nothing about the interval.
     known = np.concatenate(drawn)
     known = known[~np.isnan(known)]
-    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (value, value)
+    if not len(known):
+        return Alpha(value, None, None, units, len(names), NO_DRAW)
+    low, high = np.quantile(known, [0.025, 0.975])
     return Alpha(value, float(low), float(high), units, len(names))
 
 

@@ -1,12 +1,11 @@
 """Who is asked what: balanced overlap, hidden gold, and an order of their own for everyone."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 
 from annotation.pages import Question, drawn
-from annotation.store import Page
-from lrmovienet.errors import UserError
+from annotation.tasks import Page
 
 
 def balanced(
@@ -14,9 +13,9 @@ def balanced(
     annotators: Sequence[str],
     overlap: int,
     seed: int,
-    load: Mapping[str, int] | None = None,
+    have: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """`overlap` annotators a page, each as many pages as the others, and each two as many together.
+    """Further annotators for each page, up to `overlap`: evenly many pages, and pairs, for all.
 
     Pages are taken one by one in an order drawn from the seed; each goes to those who have fewest
     so far and, among those, to the group whose members have met least. So no two annotators' loads
@@ -24,43 +23,43 @@ def balanced(
 
     Args:
         pages: the pages to give out.
-        annotators: names of the annotators.
-        overlap: how many are asked each page.
+        annotators: who can be asked.
+        overlap: how many are to be asked each page, those who were included.
         seed: another one, other groups.
-        load: how many pages each has already.
+        have: a page's uid -> who was asked it before, for these pages and others.
 
     Returns:
-        A page's uid -> the annotators who are asked it.
-
-    Raises:
-        UserError: there are fewer annotators than `overlap`.
+        A page's uid -> who is asked it now, in alphabetical order. Fewer than are missing where
+        there are no more.
     """
-    if overlap > len(annotators):
-        raise UserError(
-            f"--overlap {overlap}: there are {len(annotators)} annotators. Name as many with "
-            "--annotators, or more."
-        )
-    pages_of = Counter({name: (load or {}).get(name, 0) for name in annotators})
+    have = have or {}
+    pages_of = Counter(dict.fromkeys(annotators, 0))
     met: Counter[tuple[str, str]] = Counter()
+    for asked in have.values():
+        pages_of.update(name for name in asked if name in pages_of)
+        met.update(_pair(a, b) for a, b in combinations(asked, 2))
     given = {}
     for page in sorted(pages, key=lambda page: drawn(seed, "page", page.uid)):
-        fewest = sorted(annotators, key=lambda name: (pages_of[name], drawn(seed, page.uid, name)))
+        together = list(have.get(page.uid, ()))
         chosen: list[str] = []
-        for _ in range(overlap):
-            left = [name for name in fewest if name not in chosen]
-            least = pages_of[left[0]]
+        while len(together) < overlap:
+            left = [name for name in annotators if name not in together]
+            if not left:
+                break
             chosen.append(
                 min(
-                    (name for name in left if pages_of[name] == least),
+                    left,
                     key=lambda name: (
-                        sum(met[_pair(name, other)] for other in chosen),
+                        pages_of[name],
+                        sum(met[_pair(name, other)] for other in together),
                         drawn(seed, page.uid, name),
                     ),
                 )
             )
+            met.update(_pair(chosen[-1], other) for other in together)
+            together.append(chosen[-1])
         given[page.uid] = tuple(sorted(chosen))
         pages_of.update(chosen)
-        met.update(_pair(a, b) for a, b in combinations(chosen, 2))
     return given
 
 

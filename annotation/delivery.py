@@ -4,7 +4,7 @@ Tasks go in chunks. When it is not certain whether something arrived, the server
 it is sent again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from annotation.guidelines import Guidelines
 from annotation.label_configs import label_config, page_data
 from annotation.pictures import sheet_name, write_sheet
 from annotation.results import results
-from annotation.server import NotThere, Server
-from annotation.store import FIRST, Page, Project, Store, Task
+from annotation.server import NotThere, Server, Unsure
+from annotation.store import Store
+from annotation.tasks import FIRST, Page, Project, Task
 from lrmovienet.errors import ItemError, UserError
 from lrmovienet.keyframes import KeyframeReader, frames_root
 from lrmovienet.progress import progress
@@ -24,6 +25,8 @@ from lrmovienet.workspace import Workspace
 
 SUGGESTION = "suggestion"
 """What Label Studio calls the model whose predictions it shows."""
+LONGEST_TITLE = 50
+"""Characters; Label Studio's limit. A project is known by its mark, so a title may be cut."""
 CHUNK = 200
 """Tasks a request: .4 s on SQLite, far below any time-out."""
 
@@ -48,8 +51,6 @@ class Delivery:
     form: Form
     clips: Mapping[str, Any]
     """Rows of the table `clips`, by id."""
-    shown: Mapping[tuple[str, str], int]
-    """Suggested grades, by clip and label."""
     files: LocalFiles | None
     """None: pages have no pictures."""
 
@@ -66,42 +67,43 @@ class Delivery:
         """
         pages = {page.uid: page for page in self.store.pages()}
         missing = {p.id: [t for t in self.store.tasks(p) if not t.on_server] for p in people}
-        clip_ids = {pages[t.uid].clip_id for tasks in missing.values() for t in tasks}
-        bad = {c: f"{c}: is no longer among the clips" for c in clip_ids if c not in self.clips}
-        if self.files:
-            bad |= self.sheets(self.files, sorted(clip_ids - set(bad)))
-        total = sum(map(len, missing.values()))
-        with progress("push", total, "pages") as advance:
+        bad = self.pictures({pages[t.uid].clip_id for tasks in missing.values() for t in tasks})
+        with progress("push", sum(map(len, missing.values())), "pages") as advance:
             for project in people:
+                tasks = self.store.tasks(project)
+                if not tasks:
+                    continue  # nobody needs an empty project
                 ready = self.ensure(project, text)
-                if self.files and (tasks := self.store.tasks(ready)):
-                    self.check_pictures(
-                        self.files, ready, {pages[t.uid].clip_id for t in tasks} - set(bad)
-                    )
+                if self.files:
+                    clip_ids = {pages[t.uid].clip_id for t in tasks} & self.clips.keys() - set(bad)
+                    self.check_pictures(self.files, ready, clip_ids)
                 todo = [t for t in missing[project.id] if pages[t.uid].clip_id not in bad]
                 self.tasks(ready, todo, pages, advance)
         self.tidy(people)
-        if bad:
-            listed = "\n  ".join(list(bad.values())[:10])
-            raise UserError(
-                f"{len(bad)} clips were not pushed. All others are; push again when these are "
-                f"mended:\n  {listed}"
-            )
 
-    def sheets(self, files: LocalFiles, clip_ids: Sequence[str]) -> dict[str, str]:
-        """Write the clips' sheets of keyframes. Returns the clips that have none, and why."""
-        reader, bad = KeyframeReader(frames_root(self.workspace)), {}
-        folder = files.here / self.folder
-        if not files.here.is_dir():
+    def pictures(self, clip_ids: Collection[str]) -> dict[str, str]:
+        """Write the clips' sheets of keyframes, where pages have pictures.
+
+        Returns:
+            The clips that cannot be shown, and why.
+
+        Raises:
+            UserError: the folder for them is not there.
+        """
+        bad = {c: f"{c}: is no longer among the clips" for c in clip_ids if c not in self.clips}
+        if self.files is None or not clip_ids:
+            return bad
+        if not self.files.here.is_dir():
             raise UserError(
-                f"--files {files.here}: no such folder. Give the folder that the server "
-                f"has as {storage.ROOT_VARIABLE}, or --pictures false."
+                f"--files {self.files.here}: no such folder. Give the folder that the server has "
+                f"as {storage.ROOT_VARIABLE}, or --pictures false."
             )
+        reader = KeyframeReader(frames_root(self.workspace))
         with progress("sheets", len(clip_ids), "clips") as advance:
-            for clip_id in clip_ids:
+            for clip_id in sorted(set(clip_ids) - set(bad)):
                 frames = self.clips[clip_id]["keyframes"]
                 try:
-                    write_sheet(folder / sheet_name(frames), frames, reader)
+                    write_sheet(self.files.here / self.folder / sheet_name(frames), frames, reader)
                 except ItemError as error:
                     bad[clip_id] = f"{clip_id}: {error}"
                 advance(1)
@@ -119,16 +121,20 @@ class Delivery:
             return project
         mark = projects.mark(self.store, project)
         title = f"{self.form.name} · {project.annotator}"
+        if project.round != FIRST:
+            title += f" · {project.round}"
 
         def existing() -> int | None:
             return projects.find(self.server, self.store, project)
 
+        config = label_config(self.form, self.files is not None)
+
         def made() -> int:
             return int(
                 sdk.projects.create(
-                    title=title if project.round == FIRST else f"{title} · {project.round}",
+                    title=title[:LONGEST_TITLE],
                     description=mark,
-                    label_config=label_config(self.form, self.files is not None),
+                    label_config=config,
                     expert_instruction=text.html,
                     show_instruction=True,
                     show_skip_button=True,
@@ -152,7 +158,6 @@ class Delivery:
         sheets = [
             root / self.folder / sheet_name(self.clips[clip_id]["keyframes"])
             for clip_id in clip_ids
-            if clip_id in self.clips
         ]
         storage.check(self.server, self.folder, [path for path in sheets if path.exists()], root)
 
@@ -161,12 +166,7 @@ class Delivery:
     ) -> None:
         """Bring a project's tasks to the server, each once."""
         known = self.store.tasks(project)
-        if any(task.preannotated for task in todo):
-            if not self.shown:
-                raise UserError(
-                    "a push with --preannotations was cut off before all was there. Give the same "
-                    "file once more."
-                )
+        if any(_is_suggested(task) for task in todo):
             self.server.ask(
                 lambda: self.server.sdk.projects.update(
                     id=_on_server(project), show_collab_predictions=True
@@ -189,6 +189,8 @@ class Delivery:
                     request=[self.task(t, pages[t.uid]) for t in left],
                     return_task_ids=True,
                 ).task_ids
+                if len(ids or ()) != len(left):
+                    raise Unsure(f"it took {len(ids or ())} of {len(left)} tasks")
                 found.update({t.uid: i for t, i in zip(left, ids or (), strict=True)})
                 return True
 
@@ -209,19 +211,15 @@ class Delivery:
         if self.files:
             picture = storage.url(self.folder, sheet_name(clip["keyframes"]))
         data = page_data(self.form, clip["description"], task.questions, picture)
-        made: dict[str, Any] = {"data": {"lrm_uid": task.uid, **data}}
-        if task.preannotated:
-            made["predictions"] = [
-                {"model_version": SUGGESTION, "result": self.suggested(task, page.clip_id)}
-            ]
+        made: dict[str, Any] = {"data": {"lrm_uid": task.key, **data}}
+        if _is_suggested(task):
+            made["predictions"] = [{"model_version": SUGGESTION, "result": self.suggested(task)}]
         return made
 
-    def suggested(self, task: Task, clip_id: str) -> list[dict[str, Any]]:
+    def suggested(self, task: Task) -> list[dict[str, Any]]:
         """The suggested answers of a page, as results."""
         answers = {
-            slot: str(self.shown[clip_id, label])
-            for slot, (label,) in enumerate(task.questions)
-            if (clip_id, label) in self.shown
+            slot: str(grade) for slot, grade in enumerate(task.suggested) if grade is not None
         }
         # A page that begins with suggestions does not choose the answers of unused questions.
         unused = range(len(task.questions), self.form.slots)
@@ -233,29 +231,35 @@ class Delivery:
         return int(found.task_number or 0)
 
     def there(self, project: Project) -> dict[str, int]:
-        """The tasks that a project has on the server: uid -> id, the oldest where there are two."""
+        """Our tasks that a project has on the server: uid -> id, the oldest where there are two."""
+        uids = {task.key: task.uid for task in self.store.tasks(project)}
         found: dict[str, int] = {}
         for task in self.server.tasks(_on_server(project), "id,data"):
-            found.setdefault(task["data"].get("lrm_uid", ""), task["id"])
+            uid = uids.get(task["data"].get("lrm_uid", ""))
+            if uid is not None:
+                found.setdefault(uid, task["id"])
         return found
 
     def verify(self, project: Project) -> None:
         """See that each task is there once. One that came twice, and late, is taken away again."""
-        known = {t.uid: t.on_server for t in self.store.tasks(project) if t.on_server}
+        known = {t.key: t.on_server for t in self.store.tasks(project) if t.on_server}
         if self.count(project) == len(known):
             return
         there: dict[int, tuple[str, int]] = {
             task["id"]: (task["data"].get("lrm_uid", ""), task["total_annotations"])
             for task in self.server.tasks(_on_server(project), "id,data,total_annotations")
         }
-        gone = [uid for uid, id in known.items() if id not in there]
+        gone = [key for key, id in known.items() if id not in there]
         if gone:
             raise UserError(
                 f"{len(gone)} tasks of {project.annotator}'s project {project.on_server} were "
-                f"deleted on {self.server.url}. Put them back from a backup; or move the folder "
-                f"{self.store.path.parent} away, and everybody is asked everything anew."
+                f"deleted on {self.server.url}. Put them back from a backup; or pull, and push "
+                f"with --forget {project.annotator}: what was not answered is asked of others."
             )
-        copies = {id: uid for id, (uid, _) in there.items() if known.get(uid, id) != id}
+        uids = {t.key: t.uid for t in self.store.tasks(project)}
+        copies = {
+            id: uids[key] for id, (key, _) in there.items() if key in uids and known.get(key) != id
+        }
         for id in [id for id in copies if not there[id][1]]:
             self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
             del copies[id]
@@ -268,11 +272,14 @@ class Delivery:
             for project in self.store.projects()
             if project.id in {p.id for p in people}
         }
-        listed = self.server.ask(lambda: list(self.server.sdk.projects.list(page_size=100)))
-        for found in listed:
+        for found in self.server.ask(lambda: projects.listed(self.server)):
             noted = ours.get(found.description or "", found.id)
             if noted not in (None, found.id) and not found.task_number:
                 self.server.ask(lambda id=found.id: self.server.sdk.projects.delete(id=id))  # type: ignore[misc]
+
+
+def _is_suggested(task: Task) -> bool:
+    return any(grade is not None for grade in task.suggested)
 
 
 def _on_server(project: Project) -> int:

@@ -1,6 +1,5 @@
 """The guidelines that annotators are shown; their version goes with every rating."""
 
-import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ class Guidelines:
         return str(MarkdownIt("commonmark", {"html": False}).enable("table").render(self.text))
 
 
-@functools.lru_cache(maxsize=4)
 def read(path: Path = PATH) -> Guidelines:
     """Read guidelines: a Markdown file with a line ``Version: 2``.
 
@@ -37,7 +35,7 @@ def read(path: Path = PATH) -> Guidelines:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable guidelines ({error}).") from None
-    version = re.search(r"^Version:\s*(\S+)\s*$", text, re.MULTILINE)
+    version = re.search(r"^Version:[ \t]*(\S+)[ \t]*$", text, re.MULTILINE)
     if version is None:
         raise UserError(
             f"{path}: has no line such as `Version: 1`, which each rating is kept with."

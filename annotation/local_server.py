@@ -75,8 +75,10 @@ def prepare(folder: Path, port: int) -> dict[str, str]:
 def _secret(path: Path) -> str:
     """Forty hexadecimal digits, made once, for the owner's eyes."""
     if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        whole = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(20))
+        whole.replace(path)
     return path.read_text().strip()
 
 

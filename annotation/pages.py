@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from annotation.forms import PAIRS, Form
-from annotation.store import Page
+from annotation.tasks import Page
 from lrmovienet.files import sha256_of
 
 Question = tuple[str, ...]
@@ -23,20 +23,20 @@ def drawn(*parts: object) -> int:
 
 
 def questions(
-    form: Form, clip_id: str, labels: Sequence[str], pairs_per_clip: int, seed: int
+    form: Form, clip_id: str, labels: Sequence[str], pairs_per_clip: int | None, seed: int
 ) -> list[Question]:
-    """All questions about a clip, in an order of their own."""
+    """All questions about a clip; of pairs as many as it has labels, where no number is given."""
     if form is not PAIRS:
         return [(label,) for label in labels]
-    return pairs(clip_id, labels, pairs_per_clip, seed)
+    return pairs(clip_id, labels, pairs_per_clip or len(labels), seed)
 
 
 def pairs(clip_id: str, labels: Sequence[str], at_most: int, seed: int) -> list[Question]:
     """Pairs of a clip's labels, drawn so that they hang together.
 
-    First a chain through all labels in random order, closed to a ring: every label is compared
-    twice and with every other at least by way of others, as Bradley–Terry strengths need. Then
-    further pairs at random. More pairs begin with the fewer.
+    First a chain through all labels in random order, closed to a ring: with as many pairs as
+    labels, each is compared twice, and with every other by way of others, as Bradley–Terry
+    strengths need. Then further pairs at random. More pairs begin with the fewer.
     """
     chain = sorted(set(labels), key=lambda label: drawn(seed, "chain", clip_id, label))
     ring = zip(chain, [*chain[1:], *chain[:1]], strict=True)
@@ -52,24 +52,25 @@ def _ordered(a: str, b: str) -> Question:
     return (a, b) if a < b else (b, a)
 
 
+def chosen_clips(clip_ids: Iterable[str], limit: int | None, seed: int) -> list[str]:
+    """Clips in the order in which they are asked about, up to a limit; a higher one only adds."""
+    in_order = sorted(clip_ids, key=lambda clip_id: drawn(seed, "clip", clip_id))
+    return in_order[:limit]
+
+
 def new_pages(
-    form: Form,
-    round: str,
-    asked: Iterable[Page],
-    wanted: Mapping[str, Sequence[Question]],
-    gold: Mapping[tuple[str, str], int],
+    form: Form, round: str, asked: Iterable[Page], wanted: Mapping[str, Sequence[Question]]
 ) -> list[Page]:
     """Pages for the questions that no page of this form and round has yet, clip by clip.
 
-    A clip's questions are spread evenly over as few pages as hold them. Questions with a known
-    answer are on pages of their own.
+    A clip's questions are spread evenly over as few pages as hold them, at random: which labels are
+    graded together must not hang on where they come from.
 
     Args:
         form: the form.
         round: the first round, or adjudication.
         asked: all pages so far.
         wanted: clip -> its questions.
-        gold: clip and label -> right grade.
     """
     before: dict[str, set[Question]] = defaultdict(set)
     for page in asked:
@@ -78,11 +79,10 @@ def new_pages(
     made = []
     for clip_id, all_questions in wanted.items():
         new = [q for q in all_questions if q not in before[clip_id]]
-        known = [q for q in new if (clip_id, *q) in gold]
-        for some, is_gold in ((known, True), ([q for q in new if q not in known], False)):
-            for part in _evenly(some, form.slots):
-                uid = page_uid(form.name, round, clip_id, part)
-                made.append(Page(uid, form.name, round, clip_id, tuple(part), is_gold))
+        new.sort(key=lambda question: drawn("page", clip_id, *question))
+        for part in _evenly(new, form.slots):
+            uid = page_uid(form.name, round, clip_id, part)
+            made.append(Page(uid, form.name, round, clip_id, tuple(part)))
     return made
 
 

@@ -8,9 +8,9 @@ from rich.console import Console
 from annotation import assign
 from annotation.agreement import seconds
 from annotation.forms import FORMS
-from annotation.pages import new_pages, questions
+from annotation.pages import chosen_clips, new_pages, questions
 from annotation.pull import TABLE_OF
-from annotation.store import FIRST
+from annotation.tasks import FIRST
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
@@ -32,10 +32,12 @@ class PlanConfig(VerbConfig):
     """How many of them each question would go to."""
     limit: int | None = None
     """How many clips to ask about; all of them by default."""
-    pairs_per_clip: int = 20
-    """Form pairs: how many pairs of a clip's labels to ask about."""
-    gold_share: float = 0.05
-    """Share of an annotator's pages that would be gold."""
+    pairs_per_clip: int | None = None
+    """Form pairs: how many pairs of a clip's labels to ask about. Default: as many as labels."""
+    seed: int = 0
+    """The seed of the push, which decides which clips come first."""
+    gold_share: float = 0.0
+    """Share of an annotator's pages that would be gold, which everybody is asked."""
     seconds_per_question: float | None = None
     """Seconds a question takes. Default: what was measured here, else a stated guess."""
     seconds_per_page: float | None = None
@@ -68,12 +70,12 @@ def run(config: PlanConfig) -> None:
     labels: dict[str, list[str]] = {}
     for row in workspace.read(workspace.candidates_table, ["clip_id", "label"]).to_pylist():
         labels.setdefault(row["clip_id"], []).append(row["label"])
-    clips = sorted(labels)[: config.limit]
+    clips = chosen_clips(labels, config.limit, config.seed)
     wanted = {
-        clip_id: questions(form, clip_id, labels[clip_id], config.pairs_per_clip, 0)
+        clip_id: questions(form, clip_id, labels[clip_id], config.pairs_per_clip, config.seed)
         for clip_id in clips
     }
-    pages = new_pages(form, FIRST, [], wanted, {})
+    pages = new_pages(form, FIRST, [], wanted)
     asked = sum(map(len, wanted.values())) * config.overlap
     shown = len(pages) * config.overlap
     each = -(-shown // config.annotators)
@@ -89,8 +91,8 @@ def run(config: PlanConfig) -> None:
         markup=False,
     )
     console.print(
-        f"  {questions_in_all:.0f} answers on {pages_in_all} pages, of them {gold} gold pages an "
-        "annotator"
+        f"  {questions_in_all:.0f} answers on {pages_in_all} pages"
+        + (f", gold pages of each annotator among them: {gold}" if gold else "")
     )
     console.print(
         f"  {per_question:.1f} s a question and {per_page:.0f} s a page ({source})",

@@ -3,19 +3,29 @@
 from typing import Any
 
 from annotation.server import Server
-from annotation.store import Project, Store
+from annotation.store import Store
+from annotation.tasks import Project
 from lrmovienet.errors import UserError
 
 
 def mark(store: Store, project: Project) -> str:
     """What stands at the end of a project's description, and tells it from all others."""
-    return f"lrmovienet {store.workspace_id} {project.id}"
+    return f"lrmovienet {store.workspace_id} {project.nonce}"
 
 
 def find(server: Server, store: Store, project: Project) -> int | None:
     """The id of a project that exists on the server though it was not noted here."""
-    found = server.sdk.projects.list(page_size=100, include="id,description")
-    return next((p.id for p in found if _has(p, mark(store, project))), None)
+    return next((p.id for p in listed(server) if _has(p, mark(store, project))), None)
+
+
+def listed(server: Server) -> list[Any]:
+    """All projects that the token's owner sees: id, description and number of tasks."""
+    found: list[Any] = []
+    for project in server.sdk.projects.list(page_size=100, include="id,description,task_number"):
+        if found and project.id == found[0].id:
+            raise UserError(f"{server.url}: gives the same page of projects again and again.")
+        found.append(project)
+    return found
 
 
 def known(server: Server, store: Store, project: Project) -> Any:

@@ -17,7 +17,8 @@ from annotation import projects
 from annotation.forms import FORMS, GRADING, PAIRS, SCREENING
 from annotation.results import Unreadable, answers
 from annotation.server import NotThere, Server, ServerConfig, connect
-from annotation.store import FIRST, Page, Project, Store, Task, opened
+from annotation.store import Store, opened
+from annotation.tasks import FIRST, Page, Project, Task
 from eval.labels import normal_form
 from lrmovienet.columns import MAX_LABEL_LENGTH
 from lrmovienet.errors import UserError
@@ -134,11 +135,13 @@ def fetch(server: Server, store: Store, project: Project, *, full: bool = False)
 def _find_copies(server: Server, store: Store, project: Project) -> None:
     """Note tasks that show a page once more: a push's request was done twice, and came late."""
     assert project.on_server is not None
-    uids = {task.uid: task.on_server for task in store.tasks(project)}
-    there = (
-        (t["id"], t["data"].get("lrm_uid")) for t in server.tasks(project.on_server, "id,data")
-    )
-    store.found_copies(project, {id: uid for id, uid in there if uids.get(uid, id) != id})
+    tasks = {task.key: task for task in store.tasks(project)}
+    found = {}
+    for there in server.tasks(project.on_server, "id,data"):
+        task = tasks.get(there["data"].get("lrm_uid", ""))
+        if task is not None and task.on_server != there["id"]:
+            found[there["id"]] = task.uid
+    store.found_copies(project, found)
 
 
 def _take(server: Server, store: Store, project: Project, since: str | None) -> int:
@@ -240,7 +243,7 @@ def _ratings(given: list[Given], problems: list[tuple[str, str]]) -> Columns:
     return _columns("ratings", problems, [
         {
             **_common(one, slot), "label": label, "grade": int(one.answers[slot]),
-            "preannotated": one.task.preannotated,
+            "preannotated": one.task.suggested[slot] is not None,
         }
         for one in given
         for slot, (label,) in enumerate(one.task.questions)

@@ -4,21 +4,25 @@ What is going to be asked, and of whom, is written down first (`annotation.store
 the server (`annotation.delivery`). Pushing twice adds nothing, and a push that was killed goes on.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
-from annotation import assign, guidelines, queue
+from annotation import guidelines, handout, queue
 from annotation.delivery import Delivery, LocalFiles
-from annotation.forms import FORMS, GRADING, Form
-from annotation.pages import Question, drawn, new_pages, questions
+from annotation.forms import FORMS, SCREENING, Form
+from annotation.pages import Question, chosen_clips, new_pages, questions
 from annotation.server import ServerConfig, connect
-from annotation.store import ADJUDICATION, FIRST, Page, Project, Store, Task, opened
+from annotation.store import Store, opened
+from annotation.tasks import ADJUDICATION, FIRST
+from eval.messages import printable
 from lrmovienet.cards import choose
-from lrmovienet.errors import UserError
+from lrmovienet.errors import UserError, shorten
 from lrmovienet.workspace import Workspace
 
 
@@ -31,13 +35,18 @@ class PushConfig(ServerConfig):
     annotators: list[str] = field(default_factory=list)
     """Names of those who are asked, one project each; any words without blanks."""
     overlap: int = 2
-    """How many annotators are asked each question."""
+    """How many annotators are asked each question. A larger number adds people to what was given
+    out."""
+    forget: list[str] = field(default_factory=list)
+    """Names of people who will not go on: what they have not answered, as of the last pull, is
+    asked of others."""
     clips: list[str] = field(default_factory=list)
     """Ids of the clips to ask about; without any, `limit` of them or all."""
     limit: int | None = None
     """How many clips to ask about, drawn by the seed; a larger number adds clips to a smaller."""
-    pairs_per_clip: int = 20
-    """Form pairs: how many pairs of a clip's labels to ask about."""
+    pairs_per_clip: int | None = None
+    """Form pairs: how many pairs of a clip's labels to ask about. Default: as many as labels, which
+    compares each of them with two others."""
     adjudicate: bool = False
     """Ask only what the first round left open, in projects of their own, for the last word."""
     disputed: queue.Disputed = "far"
@@ -74,42 +83,70 @@ def run(config: PushConfig) -> None:
     clips = {row["clip_id"]: row for row in workspace.read("clips").to_pylist()}
     workspace.require(workspace.candidates_table)
     server = connect(config)
-    console.print(f"Label Studio {server.version()} at {server.url}")
+    console.print(
+        f"Label Studio {printable(server.version())} at {server.url}", markup=False, soft_wrap=True
+    )
     with workspace.locked(), opened(workspace, make=True) as store:
         round = ADJUDICATION if config.adjudicate else FIRST
         wanted = _wanted(config, workspace, form, store, clips)
+        for name in config.forget:
+            freed = store.forget(form.name, round, name)
+            console.print(f"{name}: {freed} pages are free for others", markup=False)
+        fresh = new_pages(form, round, store.pages(), wanted)
+        files = LocalFiles(config.files, config.files_on_server) if config.pictures else None
+        delivery = Delivery(workspace, server, store, form, clips, files)
+        # Before anything is given out: a wrong --files, a frame that cannot be read.
+        bad = delivery.pictures({page.clip_id for page in fresh})
+        fresh = [page for page in fresh if page.clip_id not in bad]
         people = [
             store.project(form.name, round, name, text.version, config.pictures, server.url)
             for name in config.annotators
         ]
+        store.withdraw(form.name, round, but=[project.id for project in people])
         if gold:
-            store.add_gold(_hidden(config, store, form, wanted, gold))
-        known = store.gold() if form is GRADING and not config.adjudicate else {}
-        pages = new_pages(form, round, store.pages(), wanted, known)
-        _plan(config, store, people, pages, set(shown))
-        files = LocalFiles(config.files, config.files_on_server) if config.pictures else None
-        Delivery(workspace, server, store, form, clips, shown, files).bring(people, text)
-    _report(console, config, workspace)
+            fresh = handout.hide(store, people, fresh, gold, config.overlap, config.gold_share,
+                                 config.seed)  # fmt: skip
+            _report_gold(console, store, gold)
+        handout.hand_out(store, people, fresh, config.overlap, config.seed, shown)
+        delivery.bring(people, text)
+        _report(console, config, store, round)
+    if bad:
+        listed = "\n  ".join(list(bad.values())[:10])
+        raise UserError(
+            f"{len(bad)} clips were not pushed. All others are; push again when these are mended:"
+            f"\n  {listed}"
+        )
 
 
 def _check(config: PushConfig) -> None:
     if not config.annotators:
         raise UserError("say who is asked: --annotators ann bob cleo")
     for name in config.annotators:
-        if not name.strip() or any(c.isspace() for c in name) or len(name) > 40:
-            raise UserError(f"--annotators {name!r}: give names of 1 to 40 letters without blanks.")
-    if len({name.casefold() for name in config.annotators}) < len(config.annotators):
+        if not re.fullmatch(r"[\w.@+-]{1,40}", name):
+            raise UserError(
+                f"--annotators {shorten(name)}: give names of up to 40 letters, digits and . _ - @ "
+                "+, with blanks between them."
+            )
+    if len({_same(name) for name in config.annotators}) < len(config.annotators):
         raise UserError("--annotators: a name stands there twice.")
+    if both := set(config.forget) & set(config.annotators):
+        raise UserError(f"{', '.join(sorted(both))}: is to be asked and forgotten at once.")
+    if config.clips and config.limit:
+        raise UserError("--clips and --limit: give the clips, or how many of them.")
     for option, least in (("overlap", 1), ("pairs_per_clip", 1), ("seed", 0), ("limit", 1)):
         value = getattr(config, option)
         if value is not None and value < least:
             raise UserError(f"--{option} {value}: give {least} or more.")
     if not 0 <= config.gold_share <= 0.5:
         raise UserError(f"--gold_share {config.gold_share}: give a share from 0 to 0.5.")
-    if config.form == "screening" and (config.gold or config.preannotations or config.adjudicate):
-        raise UserError("--gold, --preannotations and --adjudicate go with grading and pairs only.")
-    if config.form == "pairs" and (config.gold or config.preannotations):
+    if config.form != "grading" and (config.gold or config.preannotations):
         raise UserError("--gold and --preannotations are grades, which go with the form grading.")
+    if config.adjudicate and config.form == "screening":
+        raise UserError("--adjudicate goes with grading and pairs: screening is by most voices.")
+    if config.adjudicate and config.gold:
+        raise UserError("--gold goes with the first round: who adjudicates is not tested.")
+    if config.disputed == "any" and config.form == "pairs":
+        raise UserError("--disputed any goes with grading; of pairs those are open that are even.")
     if config.overlap > len(config.annotators):
         raise UserError(
             f"--overlap {config.overlap}: there are {len(config.annotators)} annotators. Name as "
@@ -143,27 +180,30 @@ def _wanted(
 ) -> dict[str, list[Question]]:
     """Clip -> its questions, for all clips that are to be asked about."""
     labels: dict[str, list[tuple[int, str]]] = {}
-    for row in workspace.read(workspace.candidates_table).to_pylist():
+    for row in workspace.read(_candidates(workspace, form)).to_pylist():
         if row["clip_id"] in clips:
             labels.setdefault(row["clip_id"], []).append((row["position"], row["label"]))
     if not labels:
         raise UserError(f"{workspace.root}: no clip has candidates.")
-    in_order = sorted(labels, key=lambda clip_id: drawn(config.seed, "clip", clip_id))
-    chosen = choose(config.clips, in_order, config.limit or len(in_order))
+    in_order = chosen_clips(labels, config.limit, config.seed)
     wanted = {
         clip_id: questions(
             form, clip_id, [label for _, label in sorted(labels[clip_id])],
             config.pairs_per_clip, config.seed,
         )
-        for clip_id in chosen
+        for clip_id in (choose(config.clips, list(labels), 0) if config.clips else in_order)
     }  # fmt: skip
     if not config.adjudicate:
         return wanted
-    first = {p.annotator for p in store.projects() if (p.form, p.round) == (form.name, FIRST)}
-    if both := first & set(config.annotators):
+    first = {
+        _same(p.annotator)
+        for p in store.projects()
+        if (p.form, p.round) == (form.name, FIRST) and store.tasks(p)
+    }
+    if both := [name for name in config.annotators if _same(name) in first]:
         raise UserError(
-            f"{', '.join(sorted(both))} was asked in the first round; somebody else must have the "
-            "last word. Give another name as --annotators."
+            f"{', '.join(both)} was asked in the first round; somebody else must have the last "
+            "word. Give another name as --annotators."
         )
     open_ones = queue.undecided(workspace, form, config.disputed)
     return {
@@ -172,82 +212,49 @@ def _wanted(
     }
 
 
-def _hidden(
-    config: PushConfig,
-    store: Store,
-    form: Form,
-    wanted: Mapping[str, Sequence[Question]],
-    gold: Mapping[tuple[str, str], int],
-) -> dict[tuple[str, str], int]:
-    """The known answers to hide among the new pages: those of as many clips as make up the share.
-
-    All other clips are asked as if nothing were known of them.
-    """
-    before = [page for page in store.pages() if (page.form, page.round) == (form.name, FIRST)]
-    fresh = new_pages(form, FIRST, before, wanted, {})
-    ordinary = sum(not page.gold for page in before) + len(fresh)
-    each = ordinary * config.overlap / len(config.annotators)
-    room = assign.gold_wanted(each, config.gold_share) - sum(page.gold for page in before)
-    known: dict[str, list[tuple[str, str]]] = {}
-    for page in fresh:
-        of_page = [(page.clip_id, *q) for q in page.questions]
-        known.setdefault(page.clip_id, []).extend(
-            (clip_id, label) for clip_id, label in of_page if (clip_id, label) in gold
+def _candidates(workspace: Workspace, form: Form) -> str:
+    """The table that is asked about. Raises UserError where it is older than what it is made of."""
+    if form is SCREENING:
+        return "candidates"
+    screened = workspace.manifest("screened")
+    if screened and screened.inputs["candidates"] != workspace.require("candidates").digest:
+        raise UserError(
+            f"{workspace.root}: candidates were made anew since they were screened. Run first: "
+            f"lrmovienet aggregate --workspace {workspace.root}"
         )
-    hidden = {}
-    for clip_id in sorted(known, key=lambda clip_id: drawn(config.seed, "gold", clip_id)):
-        if room > 0 and known[clip_id]:
-            hidden.update({key: gold[key] for key in known[clip_id]})
-            room -= -(-len(known[clip_id]) // form.slots)
-    return hidden
+    return workspace.candidates_table
 
 
-def _plan(
-    config: PushConfig,
-    store: Store,
-    people: Sequence[Project],
-    pages: Sequence[Page],
-    suggested: set[tuple[str, str]],
-) -> None:
-    """Decide who is asked the new pages, and write it down. Gold goes to everybody."""
-    kind = (people[0].form, people[0].round)
-    gold = [p for p in store.pages() if p.gold and (p.form, p.round) == kind]
-    gold += [page for page in pages if page.gold]
-    gold_uids = {page.uid for page in gold}
-    asked: dict[str, set[str]] = {name: set() for name in config.annotators}
-    for project in store.projects():
-        if (project.form, project.round) == kind and project.annotator in asked:
-            asked[project.annotator].update(task.uid for task in store.tasks(project))
-    load = {name: len(uids - gold_uids) for name, uids in asked.items()}
-    ordinary = [page for page in pages if not page.gold]
-    given = assign.balanced(ordinary, config.annotators, config.overlap, config.seed, load)
-    tasks = []
-    for project in people:
-        name = project.annotator
-        own = [page for page in ordinary if name in given[page.uid]]
-        own += [page for page in gold if page.uid not in asked[name]]
-        own.sort(key=lambda page: drawn(config.seed, "order", name, page.uid))
-        first = 1 + max((task.place for task in store.tasks(project)), default=-1)
-        for place, page in enumerate(own, start=first):
-            seen = assign.shuffled(page, name, config.seed)
-            hinted = any((page.clip_id, *q) in suggested for q in seen)
-            tasks.append(Task(project.id, page.uid, place, seen, hinted, None))
-    store.plan(list(pages), tasks)
+def _same(name: str) -> str:
+    """A name as it is compared with others."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _report(console: Console, config: PushConfig, workspace: Workspace) -> None:
+def _report_gold(console: Console, store: Store, gold: Mapping[tuple[str, str], int]) -> None:
+    used = store.gold().keys() & gold.keys()
+    console.print(
+        f"gold: {len(used)} of {len(gold)} grades are hidden on pages that everybody is asked; the "
+        "others are of what is not asked, was asked before, or is more than the share",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _report(console: Console, config: PushConfig, store: Store, round: str) -> None:
     """Say who is asked how much, and where."""
-    with opened(workspace) as store:
-        gold = {page.uid for page in store.pages() if page.gold}
-        round = ADJUDICATION if config.adjudicate else FIRST
-        for project in store.projects():
-            if (project.form, project.round) == (config.form, round):
-                tasks = store.tasks(project)
-                known = sum(t.uid in gold for t in tasks)
-                console.print(
-                    f"  {project.annotator}: {len(tasks)} pages, "
-                    f"{sum(len(t.questions) for t in tasks)} questions"
-                    + (f", {known} pages of gold" if known else "")
-                    + f": {config.server.rstrip('/')}/projects/{project.on_server}/data?labeling=1",
-                    markup=False, soft_wrap=True,
-                )  # fmt: skip
+    gold = {page.uid for page in store.pages() if page.gold}
+    nobody = True
+    for project in store.projects():
+        tasks = [task for task in store.tasks(project) if task.on_server is not None]
+        if (project.form, project.round) != (config.form, round) or not tasks:
+            continue
+        nobody, known = False, sum(task.uid in gold for task in tasks)
+        console.print(
+            f"  {project.annotator}: {len(tasks)} pages, "
+            f"{sum(len(task.questions) for task in tasks)} questions"
+            + (f", {known} gold pages" if known else "")
+            + (", forgotten" if project.closed else "")
+            + f": {project.server}/projects/{project.on_server}/data?labeling=1",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    if nobody:
+        console.print("  there is nothing to ask")

@@ -5,7 +5,7 @@ relevant only if most say so. An adjudicator's grade, where there is one, is the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median_low
 from typing import Any, Literal
 
@@ -23,24 +23,23 @@ def relevance(
     ratings: Sequence[dict[str, Any]], min_ratings: int = 1, method: Method = "median"
 ) -> Columns:
     """Rows of the table `ratings` -> columns of `relevance`, by clip and label."""
-    given: dict[Key, list[int]] = defaultdict(list)
-    last_word: dict[Key, list[int]] = defaultdict(list)
-    for row in ratings:
-        of = last_word if row.get("project") == ADJUDICATION else given
-        of[row["clip_id"], row["label"]].append(row["grade"])
+    given = _by_label(row for row in ratings if row.get("project") != ADJUDICATION)
+    decided = _by_label(row for row in ratings if row.get("project") == ADJUDICATION)
+    final = last_words(ratings)
     found = _METHODS[method](given, ratings)
     rows = []
-    for clip_id, label in sorted({*given, *last_word}):
-        grades, decided = given[clip_id, label], last_word[clip_id, label]
-        n = len(grades) + len(decided)
+    for clip_id, label in sorted({*given, *decided}):
+        key = (clip_id, label)
+        grades = given.get(key) or decided[key]
+        n = len(given.get(key, ())) + len(decided.get(key, ()))
         rows.append(
             {
                 "clip_id": clip_id,
                 "label": label,
-                "grade": median_low(decided) if decided else found[clip_id, label],
+                "grade": final[key] if key in final else found[key],
                 "n_ratings": n,
-                "spread": max(grades or decided) - min(grades or decided),
-                "method": "adjudicated" if decided else NAMES[method],
+                "spread": max(grades) - min(grades),
+                "method": "adjudicated" if key in final else NAMES[method],
                 "drop_reason": (
                     f"rated {n} times, fewer than {min_ratings}" if n < min_ratings else None
                 ),
@@ -48,6 +47,19 @@ def relevance(
         )
     names = ("clip_id", "label", "grade", "n_ratings", "spread", "method", "drop_reason")
     return {name: [row[name] for row in rows] for name in names}
+
+
+def last_words(ratings: Iterable[dict[str, Any]]) -> dict[Key, int]:
+    """What adjudicators decided; of several, the lower median."""
+    decided = _by_label(row for row in ratings if row.get("project") == ADJUDICATION)
+    return {key: median_low(grades) for key, grades in decided.items()}
+
+
+def _by_label(ratings: Iterable[dict[str, Any]]) -> dict[Key, list[int]]:
+    found: dict[Key, list[int]] = defaultdict(list)
+    for row in ratings:
+        found[row["clip_id"], row["label"]].append(row["grade"])
+    return dict(found)
 
 
 def _median(given: Mapping[Key, list[int]], ratings: Sequence[dict[str, Any]]) -> dict[Key, int]:

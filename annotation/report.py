@@ -22,7 +22,7 @@ from annotation.agreement import (
     with_interval,
 )
 from annotation.queue import PAIRS_ADJUDICATION, is_disputed
-from annotation.relevance import ADJUDICATION
+from annotation.relevance import ADJUDICATION, last_words
 from annotation.store import opened
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
@@ -30,6 +30,7 @@ from lrmovienet.files import json_bytes, write_if_changed
 from lrmovienet.schema import GRADES, VERDICTS
 from lrmovienet.workspace import Workspace
 
+NO_INTERVAL = "(the data with the last words in it, not people's agreement)"
 CHOICES = ("first", "second", "tie")
 """Of a pair in alphabetical order; a skip is no judgement."""
 Row = dict[str, Any]
@@ -118,11 +119,7 @@ def _alpha(
 def _grading(workspace: Workspace, config: AgreementConfig) -> dict[str, Any]:
     rows = workspace.read("ratings").to_pylist()
     first = [row for row in rows if row["project"] != ADJUDICATION]
-    last_word = {
-        (row["clip_id"], row["label"]): row["grade"]
-        for row in rows
-        if row["project"] == ADJUDICATION
-    }
+    last_word = last_words(rows)
 
     def alpha_of(some: Iterable[Row]) -> dict[str, Any]:
         judged = [(row["clip_id"], (row["label"],), row["grade"]) for row in some]
@@ -141,7 +138,10 @@ def _grading(workspace: Workspace, config: AgreementConfig) -> dict[str, Any]:
             {**row, "grade": last_word.get((row["clip_id"], row["label"]), row["grade"])}
             for row in first
         ]
-        report["alpha_after_adjudication"] = alpha_of(settled)
+        # It describes the data that is left, and says nothing of people: so it has no interval.
+        after = alpha_of(settled)
+        why = after.get("why", NO_INTERVAL)
+        report["alpha_after_adjudication"] = {**after, "low": None, "high": None, "why": why}
     report["annotators"] = _annotators(workspace, first, last_word)
     report["pairs_of_annotators"] = _kappas(first)
     groups: dict[str, Callable[[Row], list[str]]] = {
@@ -192,7 +192,8 @@ def _annotators(
     found = {}
     for i, name in enumerate(names):
         own = [row for row in first if row["annotator"] == name]
-        median, mean = seconds([row["lead_time_s"] for row in own])
+        times = [row["lead_time_s"] for row in own]
+        median, mean = seconds(times)
         found[name] = {
             "ratings": len(own),
             "grades": {
@@ -201,7 +202,7 @@ def _annotators(
             "bias": None if np.isnan(above[i]) else float(above[i]),
             "bias_rests_on": int(shared[i]),
             "seconds_a_label_median": median,
-            "hours": None if mean is None else mean * len(own) / 3600,
+            "hours": None if mean is None else mean * sum(t is not None for t in times) / 3600,
             "gold": _accuracy(own, gold),
             "adjudicated": _accuracy(own, last_word),
         }

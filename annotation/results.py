@@ -35,7 +35,7 @@ def _result(name: str, type: str, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def answers(
-    form: Form, result: Sequence[Mapping[str, Any]], asked: int
+    form: Form, result: Sequence[Mapping[str, Any]] | None, asked: int
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Results -> answers by slot, and texts by slot.
 
@@ -48,7 +48,7 @@ def answers(
         Unreadable: a question has no answer, or two, or one that the form does not have.
     """
     given: dict[str, list[str]] = {}
-    for item in result:
+    for item in result or ():  # an empty annotation has none
         name, value = item.get("from_name"), item.get("value")
         if not isinstance(name, str) or not isinstance(value, Mapping):
             continue  # a relation, or a region of another tag: no answer to a question

@@ -128,7 +128,11 @@ class Server:
             if status == 400:
                 raise Refused(f"{self.url}: {self._said(error.body)}") from None
             raise UserError(f"{self._strange()} ({status}: {self._said(error.body)}).") from None
-        except (ValueError, TypeError):  # of the library, about an answer that it cannot read
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+        ):  # of the library, about an answer that it cannot read
             if self._met:  # a proxy's page while the server restarts
                 raise Unsure("it answers something strange") from None
             raise UserError(f"{self._strange()}.") from None
@@ -179,10 +183,12 @@ class Server:
                 ).items
             )  # fmt: skip
             for task in found or ():
+                if task.id <= last:
+                    raise UserError(f"{self._strange()}: it gives tasks again that it gave before.")
+                last = task.id
                 yield task.model_dump(mode="json")
             if len(found or ()) < PAGE_SIZE:
                 return
-            last = found[-1].id
 
 
 def connect(config: ServerConfig) -> Server:
@@ -204,7 +210,12 @@ def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         httpx.URL(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username
+        good = (
+            not re.search(r"\s", url)
+            and parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and not parts.username
+        )
         _ = parts.port
     except (ValueError, httpx.InvalidURL):
         good = False

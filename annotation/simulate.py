@@ -16,7 +16,8 @@ from annotation.forms import FORMS, GRADING, PAIRS
 from annotation.pages import Question, drawn
 from annotation.results import results
 from annotation.server import Server, ServerConfig, connect
-from annotation.store import Project, Store, Task, opened
+from annotation.store import Store, opened
+from annotation.tasks import Project, Task
 from lrmovienet.errors import UserError
 from lrmovienet.progress import progress
 from lrmovienet.workspace import Workspace

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from annotation.server import NotThere, Refused, Server
-from annotation.store import Project
+from annotation.tasks import Project
 from lrmovienet.errors import UserError
 
 ROOT_VARIABLE = "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"

@@ -6,34 +6,34 @@ here before anything is made of it. So a push or pull that was cut off, on eithe
 
 import contextlib
 import json
+import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from annotation.tasks import Page, Project, Task
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
-FIRST, ADJUDICATION = "first", "adjudication"
-"""The rounds: everybody's own judgement, and the last word on what they disagree about."""
 VERSION = 1
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY, form TEXT NOT NULL, round TEXT NOT NULL, annotator TEXT NOT NULL,
     guidelines TEXT NOT NULL, pictures INTEGER NOT NULL, server TEXT NOT NULL, on_server INTEGER,
-    seen TEXT,
-    UNIQUE (form, round, annotator, guidelines, pictures)
+    seen TEXT, closed INTEGER NOT NULL DEFAULT 0, nonce TEXT NOT NULL
 );
+CREATE UNIQUE INDEX open_projects ON projects (form, round, annotator, guidelines, pictures)
+    WHERE NOT closed;
 CREATE TABLE pages (
     uid TEXT PRIMARY KEY, form TEXT NOT NULL, round TEXT NOT NULL, clip_id TEXT NOT NULL,
     questions TEXT NOT NULL, gold INTEGER NOT NULL
 );
 CREATE TABLE tasks (
     project INTEGER NOT NULL REFERENCES projects (id), uid TEXT NOT NULL REFERENCES pages (uid),
-    place INTEGER NOT NULL, questions TEXT NOT NULL, preannotated INTEGER NOT NULL,
+    place INTEGER NOT NULL, questions TEXT NOT NULL, suggested TEXT NOT NULL,
     on_server INTEGER, PRIMARY KEY (project, uid), UNIQUE (project, on_server)
 );
 CREATE TABLE copies (
@@ -50,51 +50,6 @@ CREATE TABLE annotations (
 );
 CREATE INDEX annotations_of_task ON annotations (project, task);
 """
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page: a clip and the questions about it, whoever is asked them."""
-
-    uid: str
-    form: str
-    round: str
-    clip_id: str
-    questions: tuple[tuple[str, ...], ...]
-    """Each a label, or two."""
-    gold: bool = False
-    """Whether the right answers are known, which annotators are not told."""
-
-
-@dataclass(frozen=True)
-class Project:
-    """One annotator's project."""
-
-    id: int
-    form: str
-    round: str
-    annotator: str
-    guidelines: str
-    pictures: bool
-    server: str
-    on_server: int | None
-    """Its id there; None while it is not sure that it exists."""
-    seen: str | None
-    """The latest change that a pull has seen."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A page as one annotator is shown it."""
-
-    project: int
-    uid: str
-    place: int
-    """Its place in the project, from 0."""
-    questions: tuple[tuple[str, ...], ...]
-    """In the order in which this annotator sees them; a pair's labels too."""
-    preannotated: bool
-    on_server: int | None
 
 
 class Store:
@@ -118,10 +73,9 @@ class Store:
                     "version of lrmovienet that wrote it."
                 )
         except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{path}: not usable ({error}). Put a copy back; without one, move it away and "
-                "push to new projects."
-            ) from None
+            raise _unusable(path, error) from None
+        if not re.fullmatch("[0-9a-f]{16}", self.workspace_id):
+            raise _unusable(path, "it was not written by lrmovienet")
 
     def _create(self) -> None:
         with self.writing():
@@ -157,27 +111,67 @@ class Store:
 
     def projects(self) -> list[Project]:
         """All projects, in the order in which they were begun."""
-        rows = self._db.execute("SELECT * FROM projects ORDER BY id")
+        columns = (
+            "id, form, round, annotator, guidelines, pictures, server, on_server, seen, closed, "
+            "nonce"
+        )
+        rows = self._db.execute(f"SELECT {columns} FROM projects ORDER BY id")  # noqa: S608
         return [
-            Project(id, form, round, annotator, version, bool(pictures), server, there, seen)
-            for id, form, round, annotator, version, pictures, server, there, seen in rows
+            Project(
+                id, form, round, name, version, bool(pictures), url, there, seen, bool(end), own
+            )
+            for id, form, round, name, version, pictures, url, there, seen, end, own in rows
         ]
 
     def project(
         self, form: str, round: str, annotator: str, guidelines: str, pictures: bool, server: str
     ) -> Project:
-        """An annotator's project, begun here if need be."""
+        """An annotator's open project, begun here if need be."""
         wanted = (form, round, annotator, guidelines, pictures)
         self._db.execute(
-            "INSERT OR IGNORE INTO projects (form, round, annotator, guidelines, pictures, server) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (*wanted, server),
+            "INSERT OR IGNORE INTO projects (form, round, annotator, guidelines, pictures, server, "
+            "nonce) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*wanted, server, secrets.token_hex(8)),
         )
         return next(
             p
             for p in self.projects()
-            if (p.form, p.round, p.annotator, p.guidelines, p.pictures) == wanted
+            if (p.form, p.round, p.annotator, p.guidelines, p.pictures) == wanted and not p.closed
         )
+
+    def withdraw(self, form: str, round: str, but: Collection[int]) -> None:
+        """Take back what was planned for projects that were never made, those named left out.
+
+        A push that stopped early may have named somebody whom the next one does not.
+        """
+        with self.writing():
+            rows = self._db.execute(
+                "SELECT id FROM projects WHERE form = ? AND round = ? AND on_server IS NULL",
+                (form, round),
+            ).fetchall()
+            for (project,) in rows:
+                if project not in but:
+                    self._db.execute("DELETE FROM tasks WHERE project = ?", (project,))
+                    self._db.execute("DELETE FROM projects WHERE id = ?", (project,))
+
+    def forget(self, form: str, round: str, annotator: str) -> int:
+        """Close somebody's projects: what is not answered can be asked of others.
+
+        Returns:
+            How many pages that is.
+        """
+        freed = 0
+        with self.writing():
+            for project in self.projects():
+                if (project.form, project.round, project.annotator) == (form, round, annotator):
+                    freed += self._db.execute(
+                        "DELETE FROM tasks WHERE project = ? AND (on_server IS NULL OR on_server "
+                        "NOT IN (SELECT task FROM annotations WHERE project = ? "
+                        "AND gone_at IS NULL))",
+                        (project.id, project.id),
+                    ).rowcount
+                    self._db.execute("UPDATE projects SET closed = 1 WHERE id = ?", (project.id,))
+        return freed
 
     def found_project(self, project: Project, on_server: int, server: str) -> None:
         """A project exists under this id on the server, which has this address now."""
@@ -198,9 +192,9 @@ class Store:
     def tasks(self, project: Project) -> list[Task]:
         """A project's tasks, in their places."""
         return [
-            Task(of, uid, place, _questions(text), bool(preannotated), on_server)
-            for of, uid, place, text, preannotated, on_server in self._db.execute(
-                "SELECT project, uid, place, questions, preannotated, on_server FROM tasks "
+            Task(of, uid, place, _questions(text), tuple(json.loads(suggested)), on_server)
+            for of, uid, place, text, suggested, on_server in self._db.execute(
+                "SELECT project, uid, place, questions, suggested, on_server FROM tasks "
                 "WHERE project = ? ORDER BY place",
                 (project.id,),
             )
@@ -219,7 +213,14 @@ class Store:
             self._db.executemany(
                 "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (t.project, t.uid, t.place, json.dumps(t.questions), t.preannotated, None)
+                    (
+                        t.project,
+                        t.uid,
+                        t.place,
+                        json.dumps(t.questions),
+                        json.dumps(t.suggested),
+                        None,
+                    )
                     for t in tasks
                 ],
             )
@@ -251,11 +252,11 @@ class Store:
         rows = self._db.execute("SELECT clip_id, label, grade FROM gold")
         return {(clip_id, label): grade for clip_id, label, grade in rows}
 
-    def add_gold(self, grades: dict[tuple[str, str], int]) -> None:
-        """Write down right grades; those known already stay."""
+    def add_gold(self, grades: Mapping[tuple[str, str], int]) -> None:
+        """Write down right grades; one that is known already is corrected."""
         with self.writing():
             self._db.executemany(
-                "INSERT OR IGNORE INTO gold VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO gold VALUES (?, ?, ?)",
                 [(*key, grade) for key, grade in grades.items()],
             )
 
@@ -333,6 +334,13 @@ class Store:
         return int(kept), int(gone)
 
 
+def _unusable(path: Path, why: object) -> UserError:
+    return UserError(
+        f"{path}: not usable ({why}). Put a copy back; without one, move it away and push to new "
+        "projects."
+    )
+
+
 def _questions(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(asked) for asked in json.loads(text))
 
@@ -353,5 +361,7 @@ def opened(workspace: Workspace, *, make: bool = False) -> Iterator[Store]:
     store = Store(path)
     try:
         yield store
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from None
     finally:
         store.close()

@@ -16,7 +16,8 @@ from annotation.agreement import ONE_CLIP, ONE_RATING, ONE_VALUE
 from annotation.figure import MOST_GROUPS, draw
 from annotation.relevance import ADJUDICATION
 from annotation.report import AgreementConfig, measure, run, show
-from annotation.store import Page, opened
+from annotation.store import opened
+from annotation.tasks import Page
 from lrmovienet.cli import main
 from lrmovienet.errors import UserError
 from lrmovienet.runner.local import run_once

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.assign import balanced, gold_wanted, shuffled
-from annotation.store import Page
+from annotation.tasks import Page
 from lrmovienet.errors import UserError
 
 NAMES = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus", "hal"]

@@ -16,7 +16,8 @@ from conftest import Running
 from annotation import aggregate, pull, push, report
 from annotation.forms import FORMS, GRADING, PAIRS, SCREENING
 from annotation.results import results
-from annotation.store import Project, Store
+from annotation.store import Store
+from annotation.tasks import Project
 from lrmovienet.ingest import IngestConfig
 from lrmovienet.ingest import run as ingest
 from lrmovienet.runner.local import run_once

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from annotation.forms import FORMS, GRADING, PAIRS, SCREENING
 from annotation.pages import Question, drawn, new_pages, page_uid, pairs, questions
-from annotation.store import Page
+from annotation.tasks import Page
 
 names = st.lists(st.text(min_size=1, max_size=3), unique=True, max_size=25)
 seeds = st.integers(0, 5)

@@ -7,7 +7,8 @@ import pytest
 from annotation.forms import FORMS
 from annotation.pages import Question
 from annotation.push import PushConfig, _check, _grades, _wanted, run
-from annotation.store import FIRST, Store, opened
+from annotation.store import Store, opened
+from annotation.tasks import FIRST
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 

@@ -13,7 +13,8 @@ from annotation.forms import FORMS, GRADING, UNUSED
 from annotation.pages import Question, new_pages, questions
 from annotation.push import PushConfig, _check, _hidden, _plan, _report, _wanted
 from annotation.results import answers
-from annotation.store import FIRST, Store, Task
+from annotation.store import Store
+from annotation.tasks import FIRST, Task
 from lrmovienet.workspace import Workspace
 
 FOUR = ["ann", "bob", "cleo", "dan"]

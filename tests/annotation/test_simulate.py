@@ -9,7 +9,7 @@ from annotation.forms import FORMS, GRADING, PAIRS, SCREENING
 from annotation.results import answers as read
 from annotation.results import results
 from annotation.simulate import CORRECTED, PEOPLE, SKIPPED, Person, answers
-from annotation.store import Project, Task
+from annotation.tasks import Project, Task
 from lrmovienet.cli import main
 from lrmovienet.runner.local import run_once
 from lrmovienet.workspace import Workspace

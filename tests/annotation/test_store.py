@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation.store import VERSION, Page, Project, Store, Task, opened
+from annotation.store import VERSION, Store, opened
+from annotation.tasks import Page, Project, Task
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
@@ -129,7 +130,8 @@ def test_a_plan_is_written_down_whole_or_not_at_all(store, wrong):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from annotation.store import Page, Store
+from annotation.store import Store
+from annotation.tasks import Page
 
 store = Store(Path(sys.argv[1]))
 store.add_gold({("c1", "kept"): 1})
