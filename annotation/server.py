@@ -128,11 +128,8 @@ class Server:
             if status == 400:
                 raise Refused(f"{self.url}: {self._said(error.body)}") from None
             raise UserError(f"{self._strange()} ({status}: {self._said(error.body)}).") from None
-        except (
-            ValueError,
-            TypeError,
-            AttributeError,
-        ):  # of the library, about an answer that it cannot read
+        except (ValueError, TypeError, AttributeError):
+            # Of the library, about an answer that it cannot read.
             if self._met:  # a proxy's page while the server restarts
                 raise Unsure("it answers something strange") from None
             raise UserError(f"{self._strange()}.") from None
