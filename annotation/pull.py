@@ -121,7 +121,7 @@ def fetch(server: Server, store: Store, project: Project, *, full: bool = False)
         )
         return 0
     known = {task.on_server for task in store.tasks(project)} | store.copies(project).keys()
-    if there.task_number != len(known - {None}):
+    if (there.task_number or 0) > len(known - {None}):
         _find_copies(server, store, project)
     expected = (there.total_annotations_number or 0) + (there.skipped_annotations_number or 0)
     new = 0
