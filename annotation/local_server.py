@@ -10,6 +10,7 @@ which finds its address and token in LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.
 
 import argparse
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -142,7 +143,11 @@ def running(
         raise UserError(f"--port {port}: something listens there already. Give another --port.")
     environment = prepare(folder, port)
     log = folder / "server.log"
-    with log.open("ab") as file:
+    with (folder / "lock").open("w") as lock, log.open("ab") as file:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: a server of this folder is running already.") from None
         process = subprocess.Popen(  # noqa: S603 - the program is the caller's
             command(program, port), env=environment, stdin=subprocess.DEVNULL, stdout=file,
             stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_end_with_parent,

@@ -159,6 +159,12 @@ def _take(server: Server, store: Store, project: Project, since: str | None) -> 
     new, latest = 0, project.seen or ""
     ids: set[int] = set()
     for some in _portions(server.tasks(project.on_server, FIELDS, filters)):
+        for task in some:
+            if not isinstance(task.get("annotations"), list) or not task.get("updated_at"):
+                raise UserError(
+                    f"{server.url}: gives tasks without their annotations. It is not a Label "
+                    "Studio that this was made for (1.23)."
+                )
         new += store.keep(project, some, None)
         latest = max(latest, *(task["updated_at"] for task in some))
         ids.update(task["id"] for task in some)
