@@ -4,6 +4,7 @@ Tasks go in chunks. When it is not certain whether something arrived, the server
 it is sent again.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,7 +262,8 @@ class Delivery:
             id: uids[key] for id, (key, _) in there.items() if key in uids and known.get(key) != id
         }
         for id in [id for id in copies if not there[id][1]]:
-            self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
+            with contextlib.suppress(NotThere):  # the first answer got lost
+                self.server.ask(lambda id=id: self.server.sdk.tasks.delete(id=str(id)))  # type: ignore[misc]
             del copies[id]
         self.store.found_copies(project, copies)  # answered: the answers count
 
@@ -275,7 +277,8 @@ class Delivery:
         for found in self.server.ask(lambda: projects.listed(self.server)):
             noted = ours.get(found.description or "", found.id)
             if noted not in (None, found.id) and not found.task_number:
-                self.server.ask(lambda id=found.id: self.server.sdk.projects.delete(id=id))  # type: ignore[misc]
+                with contextlib.suppress(NotThere):
+                    self.server.ask(lambda id=found.id: self.server.sdk.projects.delete(id=id))  # type: ignore[misc]
 
 
 def _is_suggested(task: Task) -> bool:
