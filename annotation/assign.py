@@ -67,9 +67,25 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a < b else (b, a)
 
 
-def gold_wanted(ordinary: float, share: float) -> int:
-    """How many gold pages make `share` of an annotator's pages, given the ordinary ones."""
-    return round(ordinary * share / (1 - share))
+def gold_wanted(
+    fresh: int, overlap: int, people: int, share: float, own: int = 0, gold: int = 0
+) -> int:
+    """How many of the new pages to make gold, so that gold is `share` of each one's pages.
+
+    A gold page is asked of everybody, and no longer of `overlap` people alone. With G of F new
+    pages, somebody has (own + (F - G) * overlap) / people ordinary pages and gold + G others.
+
+    Args:
+        fresh: F, the number of new pages.
+        overlap: how many people an ordinary page is asked of.
+        people: how many people there are.
+        share: gold among somebody's pages.
+        own: ordinary pages that the people have already, of all of them together.
+        gold: gold pages that each of them has already.
+    """
+    ordinary = (own + fresh * overlap) / people
+    wanted = (share * ordinary - (1 - share) * gold) / (1 - share + share * overlap / people)
+    return min(max(round(wanted), 0), fresh)
 
 
 def shuffled(page: Page, annotator: str, seed: int) -> tuple[Question, ...]:

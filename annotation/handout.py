@@ -43,9 +43,17 @@ def hide(
     before = _pages(store, people)
     asked_before = {page.clip_id for page in before}
     gold_before = {page.uid for page in before if page.gold}
-    own = sum(task.uid not in gold_before for project in people for task in store.tasks(project))
-    each = (own + len(fresh) * overlap) / len(people)
-    room = assign.gold_wanted(each, share) - len(gold_before)
+    names = {project.annotator for project in people}
+    kind = (people[0].form, people[0].round)
+    own = sum(
+        task.uid not in gold_before
+        for project in store.projects()
+        if (project.form, project.round) == kind and project.annotator in names
+        for task in store.tasks(project)
+    )
+    room = assign.gold_wanted(
+        len(fresh), overlap, len(people), share, own=own, gold=len(gold_before)
+    )
     pages_of: dict[str, int] = defaultdict(int)
     known: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     for page in fresh:

@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from annotation.forms import PAIRS, Form
+from annotation.forms import PAIRS, SCREENING, Form
 from annotation.tasks import Page
+from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of
+from lrmovienet.workspace import Workspace
 
 Question = tuple[str, ...]
 """A label, or a pair of labels in alphabetical order."""
@@ -20,6 +22,19 @@ Question = tuple[str, ...]
 def drawn(*parts: object) -> int:
     """A number that depends on these parts alone: 64 bits of a sha256."""
     return int(sha256_of([str(part) for part in parts])[:16], 16)
+
+
+def candidates_for(workspace: Workspace, form: Form) -> str:
+    """The table that is asked about. Raises UserError where it is older than what it is made of."""
+    if form is SCREENING:
+        return "candidates"
+    screened = workspace.manifest("screened")
+    if screened and screened.inputs["candidates"] != workspace.require("candidates").digest:
+        raise UserError(
+            f"{workspace.root}: candidates were made anew since they were screened. Run first: "
+            f"lrmovienet aggregate --workspace {workspace.root}"
+        )
+    return workspace.candidates_table
 
 
 def questions(

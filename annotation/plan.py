@@ -8,7 +8,7 @@ from rich.console import Console
 from annotation import assign
 from annotation.agreement import seconds
 from annotation.forms import FORMS
-from annotation.pages import chosen_clips, new_pages, questions
+from annotation.pages import candidates_for, chosen_clips, new_pages, questions
 from annotation.pull import TABLE_OF
 from annotation.tasks import FIRST
 from lrmovienet.config import VerbConfig
@@ -52,7 +52,13 @@ def run(config: PlanConfig) -> None:
     Raises:
         UserError: there are no candidates yet, or an option is wrong.
     """
-    for option, least in (("annotators", 1), ("overlap", 1), ("pairs_per_clip", 1), ("limit", 1)):
+    for option, least in (
+        ("annotators", 1),
+        ("overlap", 1),
+        ("pairs_per_clip", 1),
+        ("limit", 1),
+        ("seed", 0),
+    ):
         value = getattr(config, option)
         if value is not None and value < least:
             raise UserError(f"--{option} {value}: give {least} or more.")
@@ -68,7 +74,7 @@ def run(config: PlanConfig) -> None:
             raise UserError(f"--{option} {value}: give a number, 0 or more.")
     workspace, console, form = Workspace(config.workspace), Console(emoji=False), FORMS[config.form]
     labels: dict[str, list[str]] = {}
-    for row in workspace.read(workspace.candidates_table, ["clip_id", "label"]).to_pylist():
+    for row in workspace.read(candidates_for(workspace, form), ["clip_id", "label"]).to_pylist():
         labels.setdefault(row["clip_id"], []).append(row["label"])
     clips = chosen_clips(labels, config.limit, config.seed)
     wanted = {
@@ -76,15 +82,14 @@ def run(config: PlanConfig) -> None:
         for clip_id in clips
     }
     pages = new_pages(form, FIRST, [], wanted)
-    asked = sum(map(len, wanted.values())) * config.overlap
-    shown = len(pages) * config.overlap
-    each = -(-shown // config.annotators)
-    gold = assign.gold_wanted(each, config.gold_share) if config.form == "grading" else 0
-    per_gold = asked / max(shown, 1)
-    per_question, per_page, source = _seconds(config, workspace)
-    questions_in_all = asked + gold * config.annotators * per_gold
-    pages_in_all = shown + gold * config.annotators
-    hours = (questions_in_all * per_question + pages_in_all * per_page) / 3600
+    gold = 0
+    if config.form == "grading":
+        gold = assign.gold_wanted(len(pages), config.overlap, config.annotators, config.gold_share)
+    per_page = sum(map(len, wanted.values())) / max(len(pages), 1)
+    pages_in_all = (len(pages) - gold) * config.overlap + gold * config.annotators
+    questions_in_all = pages_in_all * per_page
+    per_question, per_page_s, source = _seconds(config, workspace)
+    hours = (questions_in_all * per_question + pages_in_all * per_page_s) / 3600
     console.print(
         f"{len(clips)} clips, {sum(map(len, wanted.values()))} questions on {len(pages)} pages; "
         f"each asked of {config.overlap} of {config.annotators} annotators",
@@ -95,7 +100,7 @@ def run(config: PlanConfig) -> None:
         + (f", gold pages of each annotator among them: {gold}" if gold else "")
     )
     console.print(
-        f"  {per_question:.1f} s a question and {per_page:.0f} s a page ({source})",
+        f"  {per_question:.1f} s a question and {per_page_s:.0f} s a page ({source})",
         markup=False,
         soft_wrap=True,
     )

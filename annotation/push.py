@@ -4,10 +4,9 @@ What is going to be asked, and of whom, is written down first (`annotation.store
 the server (`annotation.delivery`). Pushing twice adds nothing, and a push that was killed goes on.
 """
 
-import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +14,8 @@ from rich.console import Console
 
 from annotation import guidelines, handout, queue
 from annotation.delivery import Delivery, LocalFiles
-from annotation.forms import FORMS, SCREENING, Form
-from annotation.pages import Question, chosen_clips, new_pages, questions
+from annotation.forms import FORMS, Form
+from annotation.pages import Question, candidates_for, chosen_clips, new_pages, questions
 from annotation.server import ServerConfig, connect
 from annotation.store import Store, opened
 from annotation.tasks import ADJUDICATION, FIRST
@@ -76,6 +75,11 @@ def run(config: PushConfig) -> None:
         UserError: an option is wrong, candidates are missing, or the server cannot be used.
     """
     _check(config)
+    config = replace(
+        config,
+        annotators=[unicodedata.normalize("NFC", name) for name in config.annotators],
+        forget=[unicodedata.normalize("NFC", name) for name in config.forget],
+    )
     workspace, form, console = Workspace(config.workspace), FORMS[config.form], Console(emoji=False)
     text = guidelines.read(config.guidelines)
     gold = _grades(config.gold, "gold") if config.gold else {}
@@ -89,6 +93,7 @@ def run(config: PushConfig) -> None:
     with workspace.locked(), opened(workspace, make=True) as store:
         round = ADJUDICATION if config.adjudicate else FIRST
         wanted = _wanted(config, workspace, form, store, clips)
+        _check_names(config, store, round)
         for name in config.forget:
             freed = store.forget(form.name, round, name)
             console.print(f"{name}: {freed} pages are free for others", markup=False)
@@ -122,7 +127,7 @@ def _check(config: PushConfig) -> None:
     if not config.annotators:
         raise UserError("say who is asked: --annotators ann bob cleo")
     for name in config.annotators:
-        if not re.fullmatch(r"[\w.@+-]{1,40}", name):
+        if not 0 < len(name) <= 40 or not all(map(_belongs, name)):
             raise UserError(
                 f"--annotators {shorten(name)}: give names of up to 40 letters, digits and . _ - @ "
                 "+, with blanks between them."
@@ -154,6 +159,22 @@ def _check(config: PushConfig) -> None:
         )
 
 
+def _check_names(config: PushConfig, store: Store, round: str) -> None:
+    """Raise UserError for a name to forget that nobody has, and for one that is written anew."""
+    kind = (config.form, round)
+    there = {p.annotator for p in store.projects() if (p.form, p.round) == kind and not p.closed}
+    for name in config.forget:
+        if name not in there:
+            raise UserError(
+                f"--forget {name}: nobody of that name is asked. There are: "
+                f"{', '.join(sorted(there)) or 'none yet'}."
+            )
+    for name in config.annotators:
+        for other in there - {name}:
+            if _same(name) == _same(other) and other not in config.forget:
+                raise UserError(f"--annotators {name}: is asked as {other} already; write it so.")
+
+
 def _grades(path: Path, option: str) -> dict[tuple[str, str], int]:
     """A file of grades."""
     from eval.runs import RunError, read_gold
@@ -180,7 +201,7 @@ def _wanted(
 ) -> dict[str, list[Question]]:
     """Clip -> its questions, for all clips that are to be asked about."""
     labels: dict[str, list[tuple[int, str]]] = {}
-    for row in workspace.read(_candidates(workspace, form)).to_pylist():
+    for row in workspace.read(candidates_for(workspace, form)).to_pylist():
         if row["clip_id"] in clips:
             labels.setdefault(row["clip_id"], []).append((row["position"], row["label"]))
     if not labels:
@@ -198,7 +219,8 @@ def _wanted(
     first = {
         _same(p.annotator)
         for p in store.projects()
-        if (p.form, p.round) == (form.name, FIRST) and store.tasks(p)
+        if (p.form, p.round) == (form.name, FIRST)
+        and any(task.on_server for task in store.tasks(p))
     }
     if both := [name for name in config.annotators if _same(name) in first]:
         raise UserError(
@@ -212,17 +234,9 @@ def _wanted(
     }
 
 
-def _candidates(workspace: Workspace, form: Form) -> str:
-    """The table that is asked about. Raises UserError where it is older than what it is made of."""
-    if form is SCREENING:
-        return "candidates"
-    screened = workspace.manifest("screened")
-    if screened and screened.inputs["candidates"] != workspace.require("candidates").digest:
-        raise UserError(
-            f"{workspace.root}: candidates were made anew since they were screened. Run first: "
-            f"lrmovienet aggregate --workspace {workspace.root}"
-        )
-    return workspace.candidates_table
+def _belongs(character: str) -> bool:
+    """Whether a character may be in a name: letters with their marks, digits, and a few others."""
+    return character in "._-@+" or unicodedata.category(character)[0] in "LMN"
 
 
 def _same(name: str) -> str:

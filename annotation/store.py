@@ -163,14 +163,20 @@ class Store:
         freed = 0
         with self.writing():
             for project in self.projects():
-                if (project.form, project.round, project.annotator) == (form, round, annotator):
-                    freed += self._db.execute(
-                        "DELETE FROM tasks WHERE project = ? AND (on_server IS NULL OR on_server "
-                        "NOT IN (SELECT task FROM annotations WHERE project = ? "
-                        "AND gone_at IS NULL))",
-                        (project.id, project.id),
-                    ).rowcount
-                    self._db.execute("UPDATE projects SET closed = 1 WHERE id = ?", (project.id,))
+                if (project.form, project.round, project.annotator) != (form, round, annotator):
+                    continue
+                answered = {
+                    task for task, raw in self.annotations(project) if not raw.get("was_cancelled")
+                }
+                on_copies = {uid for id, uid in self.copies(project).items() if id in answered}
+                free = [
+                    (project.id, task.uid)
+                    for task in self.tasks(project)
+                    if task.on_server not in answered and task.uid not in on_copies
+                ]
+                self._db.executemany("DELETE FROM tasks WHERE project = ? AND uid = ?", free)
+                self._db.execute("UPDATE projects SET closed = 1 WHERE id = ?", (project.id,))
+                freed += len(free)
         return freed
 
     def found_project(self, project: Project, on_server: int, server: str) -> None:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from annotation.aggregate import AggregateConfig, run
+from annotation.relevance import ADJUDICATION
+from annotation.report import AgreementConfig, measure
 from lrmovienet.cli import main
 from lrmovienet.runner.local import run_once
 from lrmovienet.schema import TABLES
@@ -22,9 +24,9 @@ def put(workspace: Workspace, table: str, rows: list[dict]) -> None:
     )
 
 
-def rating(label: str, annotator: str, grade: int) -> dict:
+def rating(label: str, annotator: str, grade: int, project: str = "grading") -> dict:
     return {"clip_id": "c", "label": label, "annotator": annotator, "grade": grade,
-            "project": "grading", "preannotated": False, **COMMON}  # fmt: skip
+            "project": project, "preannotated": False, **COMMON}  # fmt: skip
 
 
 def choice(a: str, b: str, said: str, clip_id: str = "c") -> dict:
@@ -84,6 +86,41 @@ def test_a_second_run_changes_nothing_and_another_method_does(tmp_path, capsys):
     for method, grade in (("majority", 0), ("median", 1)):
         run(AggregateConfig(tmp_path, method=method))
         assert workspace.read("relevance").column("grade").to_pylist() == [grade]
+
+
+# What ann and bob say of a label, what one or two adjudicators do, and what it is in the end.
+JUDGED = {
+    "l0": ("02", "12", 1), "l1": ("20", "21", 1), "l2": ("02", "02", 0), "l3": ("20", "20", 0),
+    "l4": ("02", "22", 2), "l5": ("21", ".2", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_adjudicators_report_and_relevance_take_the_same_word(turn, tmp_path):
+    """The lower one, whoever says it: not the first or last that was said, nor the higher one."""
+    workspace, rows = Workspace(tmp_path), []
+    for label, (said, last, _) in JUDGED.items():
+        for name, grade in zip(("ann", "bob"), said, strict=True):
+            rows.append(rating(label, name, int(grade)))
+        for name, grade in zip(("judge", "umpire"), last, strict=True):
+            if grade != ".":
+                rows.append(rating(label, name, int(grade), ADJUDICATION))
+    put(workspace, "ratings", rows[::turn])
+    run(AggregateConfig(tmp_path))
+    decided = {label: word for label, (_, _, word) in JUDGED.items()}
+    final = workspace.read("relevance").to_pylist()
+    assert {row["label"]: row["grade"] for row in final} == decided
+    assert {row["method"] for row in final} == {"adjudicated"}
+    found = measure(workspace, AgreementConfig(tmp_path, resamples=100))["grading"]
+    # ann is right on l2 and l5 and far off on l3 and l4, bob right on l3 and l4 and far off on l2.
+    assert [found["annotators"][name]["adjudicated"] for name in ("ann", "bob")] == [
+        {"n": 6, "right": 2, "one_off": 2, "far": 2},
+        {"n": 6, "right": 2, "one_off": 3, "far": 1},
+    ]
+    assert found["disputed"]["far_apart_and_adjudicated"] == 5
+    # With the last words in it, everybody says what was decided.
+    assert found["alpha_after_adjudication"]["value"] == 1.0
+    assert set(found["annotators"]) == {"ann", "bob"}
 
 
 def test_circles_are_counted_and_written_down(tmp_path, capsys):

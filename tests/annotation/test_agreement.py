@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import cohen_kappa_score
 
 from annotation.agreement import (
+    NO_DRAW,
     ONE_CLIP,
     ONE_RATING,
     ONE_VALUE,
@@ -168,6 +169,18 @@ def test_nothing_at_all_is_said_too():
     assert with_interval(value_counts([], [], 3), []).why == ONE_RATING
 
 
+def test_where_no_resample_has_an_alpha_there_is_no_interval():
+    """Two clips, each of one grade: a draw of one of them twice is undefined, which is every second
+    one. Drawn once, either nothing is known or alpha is 1, and never a number that is no number."""
+    counts = counts_of(np.array([[0, 2], [0, 2]]), 3)
+    found = [with_interval(counts, [0, 1], resamples=1, seed=seed) for seed in range(40)]
+    without = Alpha(1.0, None, None, 2, 2, NO_DRAW)
+    assert all(one in (without, Alpha(1.0, 1.0, 1.0, 2, 2)) for one in found)
+    # Of 40, three standard deviations beside the half are 10 and 30.
+    assert 10 <= found.count(without) <= 30
+    assert json.loads(json.dumps(without.as_json(), allow_nan=False))["why"] == NO_DRAW
+
+
 def noisy(seed: int, clips: int, labels: int, share: float = 0.3) -> np.ndarray:
     """Two people grade as many labels a clip; a share of the second's grades is by chance."""
     rng = np.random.default_rng(seed)
@@ -199,7 +212,7 @@ def test_the_interval_is_that_of_a_plain_bootstrap(metric):
             value_domain=range(3),
             level_of_measurement=metric,
         )
-        for _ in range(1500)
+        for _ in range(800)
     ]
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.01)
     assert found.low < found.value < found.high

@@ -1,6 +1,5 @@
-"""`annotate agreement`: the report by hand, as JSON, as text and as a picture."""
+"""`annotate agreement`: the report by hand, as JSON and as text."""
 
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,14 +7,12 @@ from pathlib import Path
 import krippendorff
 import numpy as np
 import pytest
-from PIL import Image
 from rich.console import Console
 from sklearn.metrics import cohen_kappa_score
 
 from annotation.agreement import ONE_CLIP, ONE_RATING, ONE_VALUE
-from annotation.figure import MOST_GROUPS, draw
 from annotation.relevance import ADJUDICATION
-from annotation.report import AgreementConfig, measure, run, show
+from annotation.report import NO_INTERVAL, AgreementConfig, measure, run, show
 from annotation.store import opened
 from annotation.tasks import Page
 from lrmovienet.cli import main
@@ -68,6 +65,18 @@ def report_of(root: Path, rows: list[dict]) -> dict:
     return measure(Workspace(root), AgreementConfig(root, resamples=200))["grading"]
 
 
+def shown(report: dict, capsys: pytest.CaptureFixture) -> str:
+    """What is printed of a report."""
+    show(Console(width=200, emoji=False), report)
+    return capsys.readouterr().out
+
+
+def line_of(begin: str, root: Path, capsys: pytest.CaptureFixture) -> str:
+    """The first line that begins so, of what is printed of a workspace."""
+    said = shown(measure(Workspace(root), AgreementConfig(root, resamples=100)), capsys)
+    return next(line.strip() for line in said.splitlines() if line.strip().startswith(begin))
+
+
 def other_alpha(*people: str) -> float:
     table = [[float(x) if x != "." else np.nan for x in text] for text in people]
     return krippendorff.alpha(
@@ -111,6 +120,26 @@ def test_what_an_adjudicator_settled_is_settled(tmp_path):
     assert "judge" not in people
 
 
+def test_after_adjudication_is_of_the_data_and_has_no_interval(tmp_path, capsys):
+    """An interval would be read as one of people, of whom what was overruled says nothing."""
+    rows = [*grades(ann=ANN, bob=BOB), rating("c2", "l5", "judge", 0, project=ADJUDICATION)]
+    after = report_of(tmp_path, rows)["alpha_after_adjudication"]
+    assert (after["low"], after["high"], after["why"]) == (None, None, NO_INTERVAL)
+    settled = (ANN[:5] + "0" + ANN[6:], BOB[:5] + "0" + BOB[6:])
+    assert after["value"] == pytest.approx(other_alpha(*settled), abs=1e-9)
+    line = line_of("after adjudication", tmp_path, capsys)
+    assert f"{after['value']:.3f} {NO_INTERVAL} " in line
+    assert "[" not in line
+
+
+def test_a_last_word_that_leaves_nothing_to_differ_on_says_so(tmp_path, capsys):
+    rows = [*grades(ann="11", bob="12"), rating("c0", "l1", "judge", 1, project=ADJUDICATION)]
+    after = report_of(tmp_path, rows)["alpha_after_adjudication"]
+    assert (after["value"], after["low"], after["high"]) == (None, None, None)
+    assert after["why"] == ONE_VALUE
+    assert NO_INTERVAL not in line_of("after adjudication", tmp_path, capsys)
+
+
 def test_without_a_last_word_there_is_no_after(tmp_path):
     assert "alpha_after_adjudication" not in report_of(tmp_path, grades(ann="01", bob="02"))
 
@@ -126,9 +155,17 @@ def test_people_by_hand(tmp_path):
     assert (ann["ratings"], ann["bias_rests_on"]) == (4, 3)
     assert ann["bias"] == pytest.approx((0 + 1 + 1) / 3, abs=1e-12)
     assert found["bob"]["bias"] == pytest.approx(-2 / 3, abs=1e-12)
-    # Of 2, 4 and 10 s the longest is cut at 4 + 0.9 * 6; the mean goes for all four ratings.
+    # Of 2, 4 and 10 s the longest is cut at 4 + 0.9 * 6. Of the fourth rating nothing is known: it
+    # adds no time.
     assert ann["seconds_a_label_median"] == 4.0
-    assert ann["hours"] == pytest.approx((2 + 4 + 9.4) / 3 * 4 / 3600, abs=1e-9)
+    assert ann["hours"] == pytest.approx((2 + 4 + 9.4) / 3600, abs=1e-12)
+    assert found["bob"]["hours"] == pytest.approx(3 / 3600, abs=1e-12)
+
+
+def test_where_no_time_is_known_no_hours_are_told(tmp_path, capsys):
+    found = report_of(tmp_path, grades(ann="01", bob="02"))["annotators"]["ann"]
+    assert (found["seconds_a_label_median"], found["hours"]) == (None, None)
+    assert line_of("ann ", tmp_path, capsys).split()[:5] == ["ann", "2", "-0.50", "–", "–"]
 
 
 def test_kappas_of_each_two(tmp_path):
@@ -165,7 +202,7 @@ def test_genres_sources_and_suggestions_by_hand(tmp_path):
     put(workspace, "screened", [candidate("c1", "l3", 1, "entity")])  # as screening corrected it
     rows = grades(ann="0122012", bob="0221011")
     for row in rows:
-        row["preannotated"] = row["clip_id"] == "c1" or None
+        row["preannotated"] = {"l1": True, "l2": True, "l5": None}.get(row["label"], False)
     found = report_of(tmp_path, rows)
 
     def expected(*labels: int) -> float:
@@ -174,7 +211,7 @@ def test_genres_sources_and_suggestions_by_hand(tmp_path):
     for name, groups in (
         ("by_genre", {"Drama": (0, 1), "War": (0, 1, 2, 3), "no genre": (4, 5, 6)}),
         ("by_source", {"image": (0, 1), "event": (0, 2), "entity": (3,), "unknown": (4, 5, 6)}),
-        ("by_suggestion", {"suggestion shown": (2, 3), "no suggestion": (0, 1, 4, 5, 6)}),
+        ("by_suggestion", {"suggestion shown": (1, 2), "no suggestion": (0, 3, 4, 5, 6)}),
     ):
         assert set(found[name]) == set(groups)
         for group, labels in groups.items():
@@ -267,11 +304,6 @@ def of_one_label(annotators: Iterable[str]) -> list[dict]:
     return [rating("c", "dog", name, i % 3) for i, name in enumerate(annotators)]
 
 
-def shown(report: dict, capsys: pytest.CaptureFixture) -> str:
-    show(Console(width=200), report)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
@@ -343,66 +375,3 @@ def test_wrong_options_end_in_one_message(wrong, tmp_path, capsys):
     assert wrong[0] in err
     assert "Traceback" not in err
     assert not (tmp_path / "annotation").exists()
-
-
-# The picture.
-
-
-HOSTILE = ["[/]", "$x^2$", "\\frac{", "_hidden", "a\nb", "x" * 3000, "名前", "\u202eabc"]
-ONE = {"ratings": 4, "grades": {"low": 1, "medium": 1, "high": 2}, "bias": 0.25}
-NOTHING = {"ratings": 0, "grades": {"low": 0, "medium": 0, "high": 0}, "bias": None}
-
-
-def alpha(value: float | None) -> dict:
-    around = (None, None) if value is None else (value - 0.1, value + 0.1)
-    return {"value": value, "low": around[0], "high": around[1], "units": 5, "clips": 2}
-
-
-def pixels(grading: dict) -> np.ndarray:
-    png = draw(grading)
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-@pytest.mark.parametrize(
-    ("grading", "height"),
-    [
-        ({"alpha": alpha(None), "annotators": {}}, 275),
-        ({"alpha": alpha(-5.0), "annotators": {"ann": NOTHING}, "by_genre": {}}, 275),
-        ({"alpha": alpha(0.5), "annotators": {f"p{i}": ONE for i in range(30)}}, 2112),
-        (
-            {
-                "alpha": alpha(0.5),
-                "annotators": dict.fromkeys(HOSTILE, ONE),
-                "by_genre": dict.fromkeys(HOSTILE, alpha(0.1)),
-            },
-            660,
-        ),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Glyph")
-def test_a_picture_of_anything(grading, height):
-    """Nobody, nothing, many people, and names that are formulas, lines or far too long."""
-    found = pixels(grading)
-    assert found.shape[1] == 1210
-    assert found.shape[0] == pytest.approx(height, abs=110)
-    assert (found < 250).any(axis=2).sum() > 2000
-
-
-MANY = {f"genre {i:02d}": alpha(0.5) for i in range(60)}
-SIXTY = {"alpha": alpha(0.5), "annotators": {"ann": ONE}, "by_genre": MANY}
-
-
-def test_of_sixty_genres_the_first_are_shown():
-    found = pixels(SIXTY)
-    assert found.shape[0] < 1000
-    for number, seen in ((59, False), (MOST_GROUPS - 1, False), (MOST_GROUPS - 2, True)):
-        other = pixels({**SIXTY, "by_genre": {**MANY, f"genre {number:02d}": alpha(-0.9)}})
-        assert (other != found).any() == seen
-
-
-def test_titles_stand_apart_also_when_groups_are_left_out():
-    """Columns with ink in the topmost line, parted where 15 of them are white."""
-    ink = np.flatnonzero((pixels(SIXTY)[:24] < 250).any(axis=(0, 2)))
-    assert 1 + (np.diff(ink) > 15).sum() == 3
-    assert ink[0] > 2

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from annotation.assign import balanced, gold_wanted, shuffled
 from annotation.tasks import Page
-from lrmovienet.errors import UserError
 
 NAMES = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus", "hal"]
 
@@ -47,9 +46,12 @@ def test_each_page_goes_to_so_many_people_and_all_get_as_many(task):
 
 @given(tasks(), st.data())
 def test_those_who_had_less_get_more_until_all_have_as_many(task, data):
+    """Of other pages, that is: what somebody was asked of these is counted too."""
     number, names, overlap, seed = task
     had = {name: data.draw(st.integers(0, 20)) for name in names}
-    given = balanced(pages(number), names, overlap, seed, had)
+    have = {f"other {i}": [n for n in names if had[n] > i] for i in range(20)}
+    given = balanced(pages(number), names, overlap, seed, have)
+    assert set(given) == {page.uid for page in pages(number)}
     each = loads(given, names)
     assert sum(each.values()) == number * overlap
     assert max(each.values()) <= number
@@ -61,6 +63,42 @@ def test_those_who_had_less_get_more_until_all_have_as_many(task, data):
                 assert total[one] - total[other] <= 1
     before = max(had.values()) - min(had.values())
     assert max(total.values()) - min(total.values()) <= max(before, 1)
+
+
+@given(tasks(), st.data())
+def test_pages_are_topped_up_and_nobody_is_asked_twice(task, data):
+    """Whoever had a page counts, those included who cannot be asked any more."""
+    number, names, overlap, seed = task
+    groups = st.lists(st.sampled_from([*names, "gone", "left"]), unique=True)
+    have = {page.uid: data.draw(groups) for page in pages(number) if data.draw(st.booleans())}
+    given = balanced(pages(number), names, overlap, seed, have)
+    for page in pages(number):
+        old, new = have.get(page.uid, []), given[page.uid]
+        assert new == tuple(sorted(set(new) - set(old)))
+        assert set(new) <= set(names)
+        missing = max(overlap - len(old), 0)
+        assert len(new) == min(missing, len(set(names) - set(old)))
+
+
+def test_pages_that_have_enough_are_given_to_nobody():
+    have = {"uid 0": ["ann", "bob"], "uid 1": ["ann", "gone", "left"]}
+    assert balanced(pages(2), NAMES, 2, 0, have) == {"uid 0": (), "uid 1": ()}
+
+
+def test_who_met_before_meets_others_first():
+    """Ann and bob had ten pages together, cleo and dan ten: now each page has one of both."""
+    have = {f"old {i}": ("ann", "bob") if i < 10 else ("cleo", "dan") for i in range(20)}
+    given = balanced(pages(20), NAMES[:4], 2, 0, have)
+    met = Counter(given.values())
+    assert met[("ann", "bob")] == met[("cleo", "dan")] == 0
+    assert sum(met.values()) == 20
+
+
+def test_the_one_who_is_added_is_whom_those_before_met_least():
+    """Ann and bob have had as many pages as cleo; ann met bob on all of hers."""
+    have = {"old 0": ["ann", "bob"], "old 1": ["cleo"], "uid 0": ["ann"], "old 2": ["bob"]}
+    have["old 3"] = ["cleo"]
+    assert balanced(pages(1), ["ann", "bob", "cleo"], 2, 0, have) == {"uid 0": ("cleo",)}
 
 
 @given(tasks(), st.randoms(use_true_random=False))
@@ -102,34 +140,62 @@ def test_everybody_is_asked_everything_where_all_are_wanted(people, seed):
     assert set(given.values()) == {tuple(sorted(NAMES[:people]))}
 
 
-def test_more_overlap_than_people_is_refused():
-    with pytest.raises(UserError, match="--overlap 3: there are 2 annotators"):
-        balanced(pages(1), ["ann", "bob"], 3, 0)
+def test_where_there_are_too_few_people_all_of_them_are_asked():
+    assert balanced(pages(1), ["ann", "bob"], 3, 0) == {"uid 0": ("ann", "bob")}
+    assert balanced(pages(1), ["ann", "bob"], 3, 0, {"uid 0": ["bob"]}) == {"uid 0": ("ann",)}
+    assert balanced(pages(1), [], 2, 0) == {"uid 0": ()}
+
+
+@pytest.mark.parametrize("people", [5, 6])
+def test_meetings_are_balanced_over_many_small_calls(people):
+    """300 pages, ten a call, two people each: 30 or 20 meetings of any two."""
+    names, have = NAMES[:people], {}
+    for first in range(0, 300, 10):
+        have |= balanced(pages(300)[first : first + 10], names, 2, 0, have)
+    met = Counter(have.values())
+    mean = 300 / comb(people, 2)
+    assert all(abs(met[pair] - mean) <= 3 for pair in combinations(names, 2)), met
 
 
 @pytest.mark.parametrize(
-    ("ordinary", "share", "expected"),
+    ("fresh", "overlap", "people", "share", "expected"),
     [
-        (95, 0.05, 5),
-        (19, 0.05, 1),
-        (9, 0.05, 0),  # 0.47
-        (10, 0.05, 1),  # 0.53
-        (0, 0.05, 0),
-        (1000, 0, 0),
-        (30, 0.25, 10),
-        (10, 0.5, 10),
+        (62, 2, 4, 0.5, 21),  # 21 and (62 - 21) / 2 = 20.5 ordinary ones each
+        (62, 2, 4, 0.2, 7),  # 7 and 27.5: a fifth of 34.5
+        (40, 4, 4, 0.2, 8),  # everybody is asked everything: 8 of 40
+        (1000, 2, 3, 0.0, 0),
+        (0, 2, 3, 0.05, 0),
     ],
 )
-def test_gold_pages_for_a_share_of_all_pages(ordinary, share, expected):
-    assert gold_wanted(ordinary, share) == expected
+def test_gold_pages_for_a_share_of_everybodys_pages(fresh, overlap, people, share, expected):
+    assert gold_wanted(fresh, overlap, people, share) == expected
 
 
-@given(st.integers(0, 10_000), st.integers(0, 50))
-def test_no_other_number_of_gold_pages_comes_nearer_to_the_share(ordinary, percent):
-    """Of all pages, gold ones counted, not of the ordinary ones."""
-    gold = gold_wanted(ordinary, percent / 100)
-    exact = ordinary * Fraction(percent, 100 - percent)
-    assert abs(gold - exact) <= Fraction(1, 2) + Fraction(1, 10**9)
+def test_what_people_have_already_counts():
+    # 20 pages each, one of them gold; of 40 new ones (20 each, were none gold) one more.
+    assert gold_wanted(40, 2, 4, 0.05, own=4 * 19, gold=1) == 1
+    assert gold_wanted(40, 2, 4, 0.05, own=4 * 19, gold=5) == 0
+
+
+@given(st.integers(0, 2000), st.data(), st.integers(0, 50))
+def test_no_other_number_of_gold_pages_comes_nearer_to_the_share(fresh, data, percent):
+    people = data.draw(st.integers(1, 8))
+    overlap = data.draw(st.integers(1, people))
+    own, gold = data.draw(st.integers(0, 500)), data.draw(st.integers(0, 20))
+
+    def away(more: int) -> Fraction:
+        """How many pages somebody's gold is off what the share asks for."""
+        ordinary = Fraction(own + (fresh - more) * overlap, people)
+        return abs(gold + more - Fraction(percent, 100) * (ordinary + gold + more))
+
+    found = gold_wanted(fresh, overlap, people, percent / 100, own=own, gold=gold)
+    assert 0 <= found <= fresh
+    tolerance = Fraction(1, 10**9)
+    assert all(
+        away(found) <= away(other) + tolerance
+        for other in (found - 1, found + 1)
+        if 0 <= other <= fresh
+    )
 
 
 LABELS = tuple((f"label {i}",) for i in range(10))

@@ -4,10 +4,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from annotation.relevance import ADJUDICATION, dawid_skene, relevance
+from annotation.relevance import ADJUDICATION, dawid_skene, last_words, relevance
 
 # What crowd-kit calls with words that pandas is going to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:The (inplace|copy) keyword")
@@ -80,6 +80,32 @@ def test_an_adjudicator_has_the_last_word(method, said, grade, spread, n):
     assert found["method"] == ["adjudicated"]
 
 
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [((2,), 2), ((1, 2), 1), ((2, 1), 1), ((0, 2), 0), ((2, 0, 2), 2), ((2, 2, 0, 1), 1)],
+)
+def test_of_several_last_words_the_lower_middle_one_counts(said, word):
+    """Of four the middle ones are 1 and 2. What the first round says has no part in it."""
+    both = last_word(*said) + last_word(0, label="cat")
+    for rows in (both, both + rated(0, 0, 0, 2) + rated(1, label="rain")):
+        assert last_words(rows) == {("c", "dog"): word, ("c", "cat"): 0}
+    assert last_words(rated(0, 2)) == {}
+    assert last_words(row for row in both) == last_words(both[::-1])
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("xy"), st.integers(0, 2), st.booleans()), max_size=9))
+def test_the_last_words_are_the_grades_of_what_is_adjudicated(said):
+    rows = [
+        row
+        for label, grade, last in said
+        for row in (last_word if last else rated)(grade, label=label)
+    ]
+    found = relevance(rows)
+    named = zip(found["label"], found["grade"], found["method"], strict=True)
+    assert last_words(rows) == {("c", x): g for x, g, method in named if method == "adjudicated"}
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_last_word_is_of_its_label_alone(method):
     first = rated(0, 2, 2) + rated(0, 0, 1, label="cat") + rated(1, 1, 2, label="rain")
@@ -148,14 +174,14 @@ ERRORS = {
     "generous": [[0.60, 0.35, 0.05], [0.02, 0.63, 0.35], [0.01, 0.02, 0.97]],
     "careless": [[0.50, 0.25, 0.25], [0.25, 0.50, 0.25], [0.25, 0.25, 0.50]],
 }
-LABELS = 2000
+LABELS = 800
 
 
 @pytest.fixture(scope="module")
 def planted():
-    """2,000 labels of known grade, graded by all four, and what is estimated of that."""
+    """Labels of known grade, graded by all four, and what is estimated of that."""
     rng = np.random.default_rng(0)
-    truth = rng.choice(3, size=LABELS, p=[0.5, 0.3, 0.2])
+    truth = rng.choice(3, size=LABELS, p=[0.4, 0.3, 0.3])
     rows = [
         {"clip_id": f"c{i // 20:03d}", "label": f"l{i:04d}", "annotator": name, "grade": int(grade),
          "project": "grading"}
@@ -168,12 +194,12 @@ def planted():
 
 
 def test_planted_errors_are_found(planted):
-    """Within .08: of the rarest grade there are 400 labels, so a share is off by .025 by chance."""
+    """Within .1: of each grade there are 240 labels or more, so a share is off by .03 by chance."""
     _, _, (_, errors) = planted
     assert set(errors) == set(ERRORS)
     for name, shares in ERRORS.items():
         found = np.array([[errors[name][true][said] for said in range(3)] for true in range(3)])
-        assert np.abs(found - shares).max() < 0.08
+        assert np.abs(found - shares).max() < 0.1
         assert found.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-9)
     # Of what is truly high the strict one calls more medium than low, and hardly the other way.
     assert errors["strict"][2][1] > 0.25 > 0.1 > errors["strict"][0][1]
@@ -196,8 +222,10 @@ def test_the_order_of_rows_does_not_matter_to_dawid_skene():
     assert dawid_skene(rows) == dawid_skene(rows[::-1])
 
 
-@settings(max_examples=10)
-@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=8))
+@settings(max_examples=4)
+@example([[2], [2], [0, 2]])
+@example([[1]])
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=1, max_size=6))
 def test_any_ratings_get_a_grade_that_somebody_gave_someone(grades):
     """Labels with one rating, people with one label, a grade that nobody gives: all get through."""
     rows = [row for i, given in enumerate(grades) for row in rated(*given, label=f"l{i}")]

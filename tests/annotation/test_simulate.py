@@ -18,11 +18,13 @@ EXACT = Person(bias=0.0, noise=0.0, slips=0.0)
 
 
 def project(form: str, annotator: str = "ann") -> Project:
-    return Project(1, form, "first", annotator, "1", False, "http://127.0.0.1", 1, None, None)
+    return Project(
+        1, form, "first", annotator, "1", False, "http://127.0.0.1", 1, None, False, "0" * 16
+    )
 
 
 def page(*questions: tuple[str, ...]) -> Task:
-    return Task(1, "uid", 0, questions, False, 1)
+    return Task(1, "uid", 0, questions, (None,) * len(questions), 1)
 
 
 def said(

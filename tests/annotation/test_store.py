@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation.store import VERSION, Store, opened
+from annotation.store import Store
 from annotation.tasks import Page, Project, Task
-from lrmovienet.errors import UserError
-from lrmovienet.workspace import Workspace
 
 PAGE = Page("u1", "grading", "first", "c1", (("horse",), ('a "quoted" 👩‍👩‍👧 label',)))
 PAIR_PAGE = Page("u2", "pairs", "first", "c1", (("a", "b"),), gold=True)
@@ -32,7 +30,9 @@ def begun(store: Store, annotator: str = "ann", **other: object) -> Project:
 
 
 def task(project: Project, page: Page = PAGE, place: int = 0) -> Task:
-    return Task(project.id, page.uid, place, page.questions[::-1], False, None)
+    return Task(
+        project.id, page.uid, place, page.questions[::-1], (None,) * len(page.questions), None
+    )
 
 
 # What was asked.
@@ -40,8 +40,8 @@ def task(project: Project, page: Page = PAGE, place: int = 0) -> Task:
 
 def test_what_is_written_down_is_read_again_after_a_restart(store):
     project = begun(store)
-    shown = Task(project.id, "u2", 0, (("b", "a"),), True, None)
-    store.plan([PAGE, PAIR_PAGE], [shown, task(project, place=1)])
+    shown = Task(project.id, "u1", 0, PAGE.questions, (0, None), None)
+    store.plan([PAGE, PAIR_PAGE], [shown, task(project, PAIR_PAGE, place=1)])
     store.add_gold({("c1", "horse"): 2})
     name = store.workspace_id
     store.close()
@@ -49,7 +49,7 @@ def test_what_is_written_down_is_read_again_after_a_restart(store):
     assert again.workspace_id == name
     assert again.projects() == [project]
     assert again.pages() == [PAGE, PAIR_PAGE]
-    assert again.tasks(project) == [shown, task(project, place=1)]
+    assert again.tasks(project) == [shown, task(project, PAIR_PAGE, place=1)]
     assert again.gold() == {("c1", "horse"): 2}
     again.close()
 
@@ -108,17 +108,86 @@ def test_tasks_come_in_their_places(store):
     assert [t.uid for t in store.tasks(project)] == ["u1", "u3", "u4", "u0", "u2"]
 
 
-def test_a_right_grade_that_is_known_stays(store):
+def test_a_right_grade_that_is_known_is_corrected_and_others_stay(store):
     store.add_gold({("c1", "horse"): 2, ("c1", "hill"): 0})
     store.add_gold({("c1", "horse"): 1, ("c2", "horse"): 1})
-    assert store.gold() == {("c1", "horse"): 2, ("c1", "hill"): 0, ("c2", "horse"): 1}
+    assert store.gold() == {("c1", "horse"): 1, ("c1", "hill"): 0, ("c2", "horse"): 1}
+
+
+def test_the_key_of_a_task_is_its_page_and_the_order_of_its_questions(store):
+    """It is on servers that were pushed to before: a change of it is no small one."""
+    one = Task(1, "u1", 0, (("horse",), ("hill",)), (None, None), None)
+    turned = Task(1, "u1", 0, (("hill",), ("horse",)), (None, None), None)
+    assert one.key == "u1-391db126"
+    assert turned.key != one.key
+    assert Task(2, "u1", 7, one.questions, (2, 1), 99).key == one.key
+    assert Task(1, "u2", 0, (("a", "b"),), (None,), None).key != Task(
+        1, "u2", 0, (("b", "a"),), (None,), None
+    ).key  # fmt: skip
+
+
+def test_the_key_is_the_same_after_a_restart(store):
+    project = begun(store)
+    store.plan([PAGE], [task(project)])
+    (again,) = Store(store.path).tasks(project)
+    assert again.key == task(project).key
+
+
+def test_every_project_has_a_nonce_of_its_own(store):
+    nonces = [begun(store, name).nonce for name in ("ann", "bob", "cleo")]
+    assert len(set(nonces)) == 3
+    assert all(len(nonce) == 16 and set(nonce) <= set("0123456789abcdef") for nonce in nonces)
+    assert begun(store, "ann").nonce == nonces[0]
+
+
+# What is taken back.
+
+
+def test_what_was_planned_for_projects_that_were_never_made_is_taken_back(store):
+    kept, made, other, mistyped = (
+        begun(store, "ann"), begun(store, "bob"), begun(store, "bbo", form="pairs"),
+        begun(store, "bbo"),
+    )  # fmt: skip
+    store.plan([PAGE, PAIR_PAGE], [task(p) for p in (kept, made, other, mistyped)])
+    store.found_project(made, 7, "http://s")
+    store.withdraw("grading", "first", but=[kept.id])
+    assert [p.id for p in store.projects()] == [kept.id, made.id, other.id]
+    assert store.pages() == [PAGE, PAIR_PAGE]
+    assert [len(store.tasks(p)) for p in (kept, made, other, mistyped)] == [1, 1, 1, 0]
+
+
+def test_who_is_forgotten_keeps_what_is_answered_in_every_project(store):
+    """Of every version of the guidelines; and how many pages are free is told."""
+    one, two, bob = begun(store), begun(store, guidelines="2"), begun(store, "bob")
+    store.plan([PAGE, PAIR_PAGE], [task(one), task(one, PAIR_PAGE, 1), task(two), task(bob)])
+    for project in (one, two, bob):
+        store.found_project(project, 7, "http://s")
+        store.found_tasks(project, {"u1": 100, "u2": 101})
+    store.keep(one, [on_server(100, annotation(8, 1))], None)
+    store.keep(bob, [on_server(101, annotation(8, 1))], None)
+    assert store.forget("grading", "first", "ann") == 2
+    assert [t.uid for t in store.tasks(one)] == ["u1"]
+    assert store.tasks(two) == []
+    assert [t.uid for t in store.tasks(bob)] == ["u1"]
+    assert [p.closed for p in store.projects()] == [True, True, False]
+    assert [raw["id"] for _, raw in store.annotations(one)] == [8]
+    assert store.forget("grading", "first", "ann") == 0
+    assert store.forget("grading", "first", "nobody") == 0
+
+
+def test_who_is_forgotten_may_begin_anew(store):
+    old = begun(store)
+    store.forget("grading", "first", "ann")
+    new = begun(store)
+    assert (new.id == old.id, new.closed, new.nonce == old.nonce) == (False, False, False)
+    assert begun(store) == new
 
 
 @pytest.mark.parametrize("wrong", ["the same task twice", "a task of no page"])
 def test_a_plan_is_written_down_whole_or_not_at_all(store, wrong):
     project = begun(store)
     one = task(project)
-    other = one if wrong == "the same task twice" else Task(project.id, "u9", 1, (), False, None)
+    other = one if wrong == "the same task twice" else Task(project.id, "u9", 1, (), (), None)
     with pytest.raises(sqlite3.IntegrityError):
         store.plan([PAGE, PAIR_PAGE], [one, other])
     assert store.pages() == []
@@ -166,78 +235,6 @@ def test_an_error_within_a_transaction_leaves_nothing_of_it(store):
         store.found_project(project, 5, "http://s")
         raise KeyboardInterrupt
     assert store.projects()[0].on_server is None
-
-
-# Files that are not usable.
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"this is no database" * 500)
-
-
-def folder(path: Path) -> None:
-    path.mkdir()
-
-
-def half(path: Path) -> None:
-    filled(path)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def damaged(path: Path) -> None:
-    filled(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-
-
-def of_others(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE about (recipe TEXT)")
-    db.close()
-
-
-def filled(path: Path) -> None:
-    store = Store(path)
-    pages = [Page(f"u{i}", "grading", "first", f"c{i}", (("x" * 200,),)) for i in range(500)]
-    store.plan(pages, [])
-    store.close()
-
-
-@pytest.mark.parametrize("harm", [garbage, folder, half, damaged, of_others])
-def test_a_file_that_is_not_usable_is_named_with_what_to_do(tmp_path, harm):
-    path = tmp_path / "annotation" / "store.sqlite"
-    path.parent.mkdir()
-    harm(path)
-    with pytest.raises(UserError, match=r"not usable .*Put a copy back") as error:  # noqa: SIM117
-        with opened(Workspace(tmp_path)) as store:
-            store.pages()
-    assert str(error.value).startswith(f"{path}: ")
-
-
-@pytest.mark.parametrize("version", [VERSION + 1, 99])
-def test_a_store_of_another_version_is_left_alone(tmp_path, version):
-    path = tmp_path / "store.sqlite"
-    with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {version}")
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(UserError, match=f"written as version {version}, this is version {VERSION}"):
-        Store(path)
-    assert path.read_bytes() == before
-
-
-def test_without_a_push_there_is_nothing_to_open(tmp_path):
-    with (
-        pytest.raises(UserError, match="nothing was pushed from here yet") as error,
-        opened(Workspace(tmp_path / "w")),
-    ):
-        pass
-    assert "lrmovienet annotate push" in str(error.value)
-    assert not (tmp_path / "w").exists()
-    with opened(Workspace(tmp_path / "w"), make=True) as store:
-        assert store.projects() == []
-    with opened(Workspace(tmp_path / "w")) as again:
-        assert again.workspace_id
 
 
 # What was answered.
