@@ -18,6 +18,8 @@ from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
 VERSION = 1
+SYNCHRONOUS = "FULL"
+"""What is written is on disk before the next thing is done."""
 _TABLES = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE projects (
@@ -60,7 +62,7 @@ class Store:
         self.path = path
         try:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             self._db.execute("PRAGMA foreign_keys = ON")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:

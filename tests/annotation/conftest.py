@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annotation import local_server
+from annotation import local_server, store
 from annotation.server import Server
 from lrmovienet.ingest import IngestConfig
 from lrmovienet.ingest import run as ingest
@@ -38,6 +38,12 @@ class Running:
 
     def connect(self, patience_s: float = 60) -> Server:
         return Server(self.url, self.token, patience_s)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_the_disk() -> None:
+    """Kills of a process lose nothing without; only a machine that goes down would."""
+    store.SYNCHRONOUS = "OFF"
 
 
 @pytest.fixture(scope="session")
