@@ -1,6 +1,8 @@
 """Label Studio's results and the answers that they stand for."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -140,3 +142,22 @@ def test_an_annotation_without_results_answers_nothing():
     """What the server has for an annotation that its API was given no results for."""
     with pytest.raises(Unreadable, match="number 1 has no answer"):
         answers(GRADING, None, 1)
+
+
+def test_golden_exports_of_a_browser_are_read():
+    """What Label Studio 1.23.2 stored of the pages that `test_browser` answers by keyboard."""
+    path = Path(__file__).parent / "golden" / "browser.json"
+    golden = json.loads(path.read_text(encoding="utf-8"))
+    (page,) = golden["grading"]
+    given, texts = answers(GRADING, page["result"], 20)
+    assert (Counter(given.values()), texts) == ({"2": 3, "1": 8, "0": 9}, {})
+    sizes = zip(golden["pairs"], (12, 13), strict=True)
+    read = [answers(PAIRS, page["result"], n) for page, n in sizes]
+    assert read[0][0][0] == "skip"
+    assert Counter(answer for given, _ in read for answer in given.values())["skip"] == 1
+    (page,) = golden["screening"]
+    given, texts = answers(SCREENING, page["result"], 20)
+    assert Counter(given.values()) == {"keep": 18, "drop": 1, "correct": 1}
+    assert list(texts.values()) == ["a great Yawn"]
+    with pytest.raises(Unreadable, match="number 13 has 'none'|number 13 has no answer"):
+        answers(PAIRS, golden["pairs"][0]["result"], 13)  # the thirteenth was not used

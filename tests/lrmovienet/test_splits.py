@@ -256,6 +256,8 @@ class Tables:
 
     root = "memory"
 
+    candidates_table = "candidates"
+
     def __init__(self, tables: dict[str, list[dict]]) -> None:
         self.tables = tables
 
@@ -314,3 +316,14 @@ def test_a_pair_is_seen_only_inside_a_record_of_target_pairs():
     tables["preferences"] = tables["preferences"][1:]
     with pytest.raises(UserError, match="no preference lies within"):
         make_pairs(Tables(tables), seed=0)
+
+
+def test_what_screening_left_takes_the_place_of_candidates(corpus):
+    run(SplitConfig(workspace=corpus.root, tail_genres=1))
+    everything = {(r["clip_id"], r["label"]) for r in corpus.read("records").to_pylist()}
+    kept = [r for r in corpus.read("candidates").to_pylist() if r["position"] != 0]
+    put(corpus, "screened", kept)
+    run(SplitConfig(workspace=corpus.root, tail_genres=1))
+    left = {(r["clip_id"], r["label"]) for r in corpus.read("records").to_pylist()}
+    assert left < everything
+    assert left <= {(r["clip_id"], r["label"]) for r in kept}
