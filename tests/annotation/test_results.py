@@ -159,5 +159,5 @@ def test_golden_exports_of_a_browser_are_read():
     given, texts = answers(SCREENING, page["result"], 20)
     assert Counter(given.values()) == {"keep": 18, "drop": 1, "correct": 1}
     assert list(texts.values()) == ["a great Yawn"]
-    with pytest.raises(Unreadable, match="number 13 has 'none'|number 13 has no answer"):
+    with pytest.raises(Unreadable, match="number 13 has no answer"):
         answers(PAIRS, golden["pairs"][0]["result"], 13)  # the thirteenth was not used
