@@ -22,7 +22,7 @@ test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed
 bench: $(VENV)/.installed $(LABEL_STUDIO)/.installed
 	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/labels.py --write docs/benchmarks.md
-	$(BIN)/python tests/bench/annotation.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/people.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed
