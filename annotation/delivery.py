@@ -60,11 +60,14 @@ class Delivery:
         """The workspace's folder among the server's local files."""
         return f"lrmovienet-{self.store.workspace_id}"
 
-    def bring(self, people: Sequence[Project], text: Guidelines) -> None:
+    def bring(self, people: Sequence[Project], text: Guidelines) -> dict[str, str]:
         """Bring projects and their tasks to the server.
 
+        Returns:
+            The clips, given out before, that cannot be shown now, and why; they wait.
+
         Raises:
-            UserError: pictures cannot be read or are not served, or the server refuses something.
+            UserError: pictures are not served, or the server refuses something.
         """
         pages = {page.uid: page for page in self.store.pages()}
         missing = {p.id: [t for t in self.store.tasks(p) if not t.on_server] for p in people}
@@ -81,6 +84,7 @@ class Delivery:
                 todo = [t for t in missing[project.id] if pages[t.uid].clip_id not in bad]
                 self.tasks(ready, todo, pages, advance)
         self.tidy(people)
+        return bad
 
     def pictures(self, clip_ids: Collection[str]) -> dict[str, str]:
         """Write the clips' sheets of keyframes, where pages have pictures.
@@ -117,7 +121,7 @@ class Delivery:
             try:
                 projects.known(self.server, self.store, project)
             except NotThere:
-                raise projects.gone(self.server, self.store, project) from None
+                raise projects.gone(self.server, project) from None
             self.store.found_project(project, _on_server(project), self.server.url)
             return project
         mark = projects.mark(self.store, project)

@@ -47,12 +47,13 @@ def known(server: Server, store: Store, project: Project) -> Any:
     return found
 
 
-def gone(server: Server, store: Store, project: Project) -> UserError:
+def gone(server: Server, project: Project) -> UserError:
     """What to say of a project that was pushed and is not there."""
     return UserError(
         f"{project.annotator}'s project {project.on_server} is not on {server.url}. Is that the "
-        "--server that it was pushed to? If it was deleted, put it back from a backup; or move the "
-        f"folder {store.path.parent} away, and everybody is asked everything anew."
+        "--server that it was pushed to? If it was deleted, put it back from a backup; or push "
+        f"with --forget {project.annotator}, and without that name among --annotators: what was "
+        "pulled counts, and the rest is asked of others."
     )
 
 

@@ -32,7 +32,7 @@ class PushConfig(ServerConfig):
     form: Literal["screening", "grading", "pairs"] = "grading"
     """What to ask: screening (keep, drop, correct), grading (high, medium, low), or pairs."""
     annotators: list[str] = field(default_factory=list)
-    """Names of those who are asked, one project each; any words without blanks."""
+    """Names of those who are asked, one project each: letters, digits and . _ - @ +."""
     overlap: int = 2
     """How many annotators are asked each question. A larger number adds people to what was given
     out."""
@@ -113,7 +113,7 @@ def run(config: PushConfig) -> None:
                                  config.seed)  # fmt: skip
             _report_gold(console, store, gold)
         handout.hand_out(store, people, fresh, config.overlap, config.seed, shown)
-        delivery.bring(people, text)
+        bad |= delivery.bring(people, text)
         _report(console, config, store, round)
     if bad:
         listed = "\n  ".join(list(bad.values())[:10])

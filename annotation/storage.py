@@ -45,9 +45,8 @@ def connect_storage(server: Server, project: Project, root: str, folder: str) ->
         return next((c.id for c in connections if c.path == path), None)
 
     try:
-        found = server.ask(existing)
-        if found is None:
-            found = server.settle(
+        if server.ask(existing) is None:
+            server.settle(
                 lambda: (
                     server.sdk.import_storage.local.create(
                         project=project.on_server, path=path, title="lrmovienet", use_blob_urls=True

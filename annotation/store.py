@@ -330,17 +330,6 @@ class Store:
         )
         return [(task, json.loads(raw)) for task, raw, _ in rows]
 
-    def counts(self, project: Project) -> tuple[int, int]:
-        """How many versions of annotations are kept, and how many annotations are gone."""
-        kept = self._db.execute(
-            "SELECT COUNT(*) FROM annotations WHERE project = ?", (project.id,)
-        ).fetchone()[0]
-        gone = self._db.execute(
-            "SELECT COUNT(DISTINCT id) FROM annotations WHERE project = ? AND gone_at IS NOT NULL",
-            (project.id,),
-        ).fetchone()[0]
-        return int(kept), int(gone)
-
 
 def _unusable(path: Path, why: object) -> UserError:
     return UserError(
