@@ -5,34 +5,46 @@ set S_Q. Labels that occur in a clip of an S_Q genre are the target domain, all 
 domain. A *record* is one clip with its labels of one domain; a clip can give two records.
 
 Protocols. ``paper``: every clip with source labels trains the base model, and target clips are
-drawn one by one into pairs, development and test, so that a film (even a clip, with other labels)
-can stand on both sides. ``strict``: the same domains, but test films and development films are in
-no other split.
+drawn one by one into test (1,000 of 3,206) and training (2,206), so that a film (even a clip, with
+other labels) can stand on both sides. The paper has no development split, and chose among models on
+its test; here a part of the 2,206 is kept for that, unless ``dev_share`` is 0. ``strict``: the same
+domains, but test films and development films are in no other split.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rich.console import Console
 
 from lrmovienet.config import VerbConfig
+from lrmovienet.domains import (
+    Clip,
+    NoGenre,
+    first_ten,
+    genres_by_clips,
+    named_genres,
+    tail_genres,
+    target_labels,
+    without_genre,
+)
 from lrmovienet.errors import UserError
 from lrmovienet.runner import Columns
 from lrmovienet.runner.local import run_once
-from lrmovienet.schema import PAIR_PERCENTS
+from lrmovienet.schema import PAIR_PERCENTS, SPLITS
 from lrmovienet.workspace import Workspace
 
 VERSION = "split-1"
-PAPER_TARGET_SHARE = 4841 / 15234
-"""Target label classes among all label classes (paper, §5.1)."""
 PAPER_TEST_SHARE = 1000 / 3206
 """Target test clips among all clips (paper, §5.1)."""
 
+SCORED = ("target_dev", "target_test")
+EQUAL = "one grade for all labels of the record: "
+
 Protocol = Literal["strict", "paper"]
-Clip = dict[str, Any]
+EqualGrades = Literal["refuse", "drop", "keep"]
 
 
 @dataclass(frozen=True)
@@ -45,10 +57,19 @@ class SplitConfig(VerbConfig):
     tail_genres: int | None = None
     """How many of the rarest genres make the target domain; by default the number that brings the
     share of target label classes nearest to the paper's 4,841 of 15,234."""
+    target_genres: list[str] = field(default_factory=list)
+    """The genres that make the target domain, by name, instead of the rarest."""
     test_share: float = PAPER_TEST_SHARE
     """Share of clips whose target records are the test."""
     dev_share: float = 0.1
-    """Share of clips whose target records are for choosing among models."""
+    """Share of clips whose target records are for choosing among models. With the protocol paper it
+    may be 0: 2,206 clips of 3,206 for pairs, and nothing to choose on, as in the paper."""
+    no_genre: NoGenre = "refuse"
+    """Clips of films without a genre. refuse: stop and name them; source: all their labels that no
+    target clip has are source labels; drop: leave them out."""
+    equal_grades: EqualGrades = "refuse"
+    """Records of development or test whose labels all have one grade, so that every order is right.
+    refuse: stop and name them; drop: leave them out; keep: leave them to the scorer's rule."""
     max_labels: int = 20
     """Labels a record; those beyond are dropped, in the order of candidates."""
     min_labels: int = 2
@@ -60,11 +81,14 @@ class SplitConfig(VerbConfig):
 def run(config: SplitConfig) -> None:
     """Make `records` and `pairs`."""
     test, dev = config.test_share, config.dev_share
-    if not (test > 0 and dev > 0 and test + dev < 1):  # so put, it refuses nan too
+    no_dev = dev == 0 and config.protocol == "paper"
+    if not (test > 0 and (dev > 0 or no_dev) and test + dev < 1):  # so put, it refuses nan too
         raise UserError(
             f"--test_share {test} and --dev_share {dev}: give two "
             "numbers above 0 that leave something for training."
         )
+    if config.target_genres and config.tail_genres is not None:
+        raise UserError("give --target_genres or --tail_genres, not both.")
     workspace = Workspace(config.workspace)
     names = ("clips", workspace.candidates_table, "relevance", "preferences")
     inputs = {name: workspace.require(name).digest for name in names}
@@ -83,39 +107,63 @@ def run(config: SplitConfig) -> None:
     console.print(str(pairs))
 
 
+def genres_of_domains(workspace: Workspace) -> tuple[list[str], list[str]]:
+    """The head set S_P and the tail set S_Q that the workspace's records were made with.
+
+    Raises:
+        UserError: there are no records, or what they were made from has changed since.
+    """
+    made = workspace.require("records")
+    for name, digest in made.inputs.items():
+        if workspace.require(name).digest != digest:
+            raise UserError(
+                f"{workspace.folder('records')}: made from another table {name!r} than the present "
+                f"one. Make the records again: lrmovienet split --workspace {workspace.root}"
+            )
+    config = SplitConfig(workspace.root, **made.config)
+    used, labels, _ = _usable(workspace, config)
+    tail = _tail(used, labels, config)
+    return [genre for genre in genres_by_clips(used) if genre not in tail], tail
+
+
 def make_records(workspace: Workspace, config: SplitConfig) -> Columns:
     """Columns of `records`, by clip, domain and position.
 
     Raises:
-        UserError: clips have no genres, a genre cut leaves a domain empty, or a split is empty.
+        UserError: clips have no genres, a genre is unknown, a genre cut leaves a domain empty, a
+            record to be scored has one grade only, or a split is empty.
     """
-    clips: dict[str, Clip] = {c["clip_id"]: c for c in workspace.read("clips").to_pylist()}
-    labels = _labels_of_clips(workspace, clips)
-    tail = tail_genres(clips.values(), labels, config.tail_genres)
-    target = target_labels(clips.values(), labels, tail)
-    films = _films(clips.values())
+    used, labels, clips = _usable(workspace, config)
+    without = {*clips} - {clip["clip_id"] for clip in used}
+    target = target_labels(used, labels, _tail(used, labels, config))
+    films = _films(used)
     splits = (
         strict_splits(films, config)
         if config.protocol == "strict"
-        else paper_splits(sorted(clips), config)
+        else paper_splits(sorted(clip["clip_id"] for clip in used), config)
     )
     rows: list[dict[str, Any]] = []
     for clip_id in sorted(labels):
-        clip = clips[clip_id]
+        clip, of_clip = clips[clip_id], splits.get(clip_id, "target_pairs")
         for domain in ("source", "target"):
             own = [
                 row for row in labels[clip_id] if (row["label"] in target) == (domain == "target")
             ]
-            split = splits[clip_id] if domain == "target" else "source_train"
-            held_out = config.protocol == "strict" and splits[clip_id] != "target_pairs"
+            split = of_clip if domain == "target" else "source_train"
+            held_out = config.protocol == "strict" and of_clip != "target_pairs"
+            equal = split in SCORED and len({row["grade"] for row in own[: config.max_labels]}) == 1
             for position, row in enumerate(own):
                 reason = None
-                if len(own) < config.min_labels:
+                if clip_id in without:
+                    reason = "its film has no genre"
+                elif len(own) < config.min_labels:
                     reason = f"{domain} record has fewer than {config.min_labels} labels"
                 elif domain == "source" and held_out:
                     reason = f"source label of a film of {splits[clip_id]}"
                 elif position >= config.max_labels:
                     reason = f"beyond the {config.max_labels} labels of a {domain} record"
+                elif equal and config.equal_grades != "keep":
+                    reason = f"{EQUAL}{row['grade']}"
                 rows.append(
                     {
                         "clip_id": clip_id,
@@ -130,8 +178,23 @@ def make_records(workspace: Workspace, config: SplitConfig) -> Columns:
                         "drop_reason": reason,
                     }
                 )
-    _check_splits(rows)
+    if config.equal_grades == "refuse":
+        _refuse_equal(rows)
+    _check_splits(rows, config)
     return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _usable(workspace: Workspace, config: SplitConfig) -> tuple[list[Clip], Any, dict[str, Clip]]:
+    """The clips that can be split, the graded candidates of each clip, and all clips."""
+    clips: dict[str, Clip] = {c["clip_id"]: c for c in workspace.read("clips").to_pylist()}
+    labels = _labels_of_clips(workspace, clips)
+    without = without_genre(clips, labels, config.no_genre)
+    return [clip for clip_id, clip in clips.items() if clip_id not in without], labels, clips
+
+
+def _tail(clips: Sequence[Clip], labels: Any, config: SplitConfig) -> list[str]:
+    named = named_genres(clips, config.target_genres)
+    return named or tail_genres(clips, labels, config.tail_genres)
 
 
 def _labels_of_clips(
@@ -158,46 +221,19 @@ def _labels_of_clips(
     return found
 
 
-def genres_by_clips(clips: Iterable[Clip]) -> list[str]:
-    """Genres, the commonest first; of equally common ones, by name."""
-    counted = Counter(genre for clip in clips for genre in set(clip["genres"]))
-    return sorted(counted, key=lambda genre: (-counted[genre], genre))
-
-
-def target_labels(
-    clips: Iterable[Clip], labels: Mapping[str, list[dict[str, Any]]], tail: Sequence[str]
-) -> set[str]:
-    """All labels that occur in a clip of a tail genre."""
-    return {
-        row["label"]
-        for clip in clips
-        if set(clip["genres"]) & set(tail)
-        for row in labels.get(clip["clip_id"], ())
+def _refuse_equal(rows: Sequence[dict[str, Any]]) -> None:
+    equal = {
+        row["clip_id"]: f"{row['clip_id']} ({row['split']}, all {row['grade']})"
+        for row in rows
+        if (row["drop_reason"] or "").startswith(EQUAL)
     }
-
-
-def tail_genres(
-    clips: Iterable[Clip], labels: Mapping[str, list[dict[str, Any]]], wanted: int | None
-) -> list[str]:
-    """The tail set S_Q: the `wanted` rarest genres, or as many as give the paper's share."""
-    clips = list(clips)
-    ranked = genres_by_clips(clips)
-    if len(ranked) < 2:
+    if equal:
         raise UserError(
-            f"clips: {len(ranked)} genres; a split into domains needs at least two. Give the "
-            "films' genres when ingesting (column genres, or MovieNet's meta files)."
+            f"relevance: {len(equal)} records to be scored have one grade for all their labels, so "
+            f"that every order of them is right: {first_ten(list(equal.values()))}. Look at their "
+            "grades, or say --equal_grades drop, or --equal_grades keep to leave them to the "
+            "scorer's rule."
         )
-    if wanted is not None:
-        if not 1 <= wanted < len(ranked):
-            raise UserError(f"--tail_genres {wanted}: give 1 to {len(ranked) - 1}.")
-        return ranked[-wanted:]
-    classes = {row["label"] for rows in labels.values() for row in rows}
-
-    def distance(n: int) -> float:
-        share = len(target_labels(clips, labels, ranked[-n:])) / len(classes)
-        return abs(share - PAPER_TARGET_SHARE)
-
-    return ranked[-min(range(1, len(ranked)), key=distance) :]
 
 
 def paper_splits(clip_ids: Sequence[str], config: SplitConfig) -> dict[str, str]:
@@ -283,10 +319,10 @@ def _draw(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}\n{name}".encode()).digest()
 
 
-def _check_splits(rows: Sequence[dict[str, Any]]) -> None:
+def _check_splits(rows: Sequence[dict[str, Any]], config: SplitConfig) -> None:
     there = Counter(row["split"] for row in rows if row["drop_reason"] is None)
-    for split in ("source_train", "target_pairs", "target_dev", "target_test"):
-        if not there[split]:
+    for split in SPLITS:
+        if not there[split] and (split != "target_dev" or config.dev_share):
             raise UserError(
                 f"records: the split {split} would be empty. Use more films, another --seed, or "
                 "another --test_share, --dev_share or --tail_genres."

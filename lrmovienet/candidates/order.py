@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lrmovienet.domains import tail_genres, target_labels
 from lrmovienet.errors import UserError
-from lrmovienet.splits import tail_genres, target_labels
 
 Order = Literal["turns", "agreement", "kinds"]
 

@@ -7,19 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrmovienet.domains import genres_by_clips, tail_genres, target_labels
 from lrmovienet.errors import UserError
 from lrmovienet.runner.local import run_once
 from lrmovienet.schema import PAIR_PERCENTS
 from lrmovienet.splits import (
     SplitConfig,
-    genres_by_clips,
     make_pairs,
     make_records,
     paper_splits,
     run,
     strict_splits,
-    tail_genres,
-    target_labels,
 )
 from lrmovienet.workspace import Workspace
 
@@ -208,7 +206,10 @@ def test_any_corpus_is_parted_without_loss_or_overlap(corpus):
                 candidates.append({**row, "position": position, "sources": source})
                 relevance.append({**row, "grade": 1})
     tables = {"clips": clips, "candidates": candidates, "relevance": relevance}
-    config = SplitConfig(protocol=protocol, seed=seed, max_labels=5, test_share=0.3, dev_share=0.2)
+    config = SplitConfig(
+        protocol=protocol, seed=seed, max_labels=5, test_share=0.3, dev_share=0.2,
+        no_genre="source", equal_grades="keep",
+    )  # fmt: skip
     candidates.reverse()  # their place is in `position`, not in the order of rows
     try:
         columns = make_records(Tables(tables), config)
