@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from annotation.export import EXPORTED, KEY_BYTES, KEY_FILE, ExportConfig, pseudonym, run
+from annotation.export import EXPORTED, ExportConfig, run
 from lrmovienet.cli import main
+from lrmovienet.pseudonyms import KEY_BYTES, KEY_FILE, pseudonym
 from lrmovienet.runner.local import run_once
 from lrmovienet.schema import TABLES
 from lrmovienet.workspace import Workspace

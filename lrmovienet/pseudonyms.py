@@ -1,0 +1,78 @@
+"""Names of annotators as they may be published.
+
+The key that makes the pseudonyms stays in the workspace, so that every export and every release
+gives a person the same one, and nobody without the key can try names out.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lrmovienet.errors import UserError
+from lrmovienet.schema import TABLES
+from lrmovienet.workspace import Manifest, Workspace
+
+KEY_FILE, KEY_BYTES = "pseudonyms.key", 32
+
+
+def pseudonym(name: str, key: bytes) -> str:
+    """A name as it may be published."""
+    return "annotator-" + hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:8]
+
+
+def published(workspace: Workspace, name: str) -> pa.Table:
+    """A table of what people said as it may be published, by its key.
+
+    Names become pseudonyms, unless the people are generated, and moments become days: who worked
+    when is nobody's business.
+
+    Raises:
+        UserError: there is no such table, the workspace's key is damaged, or two people would get
+            one pseudonym.
+    """
+    rows, schema = workspace.read(name), TABLES[name].schema
+    if not is_generated(workspace.require(name)):
+        key = _key(workspace.root / "annotation" / KEY_FILE)
+        coded = rows["annotator"].combine_chunks().dictionary_encode()
+        names = [pseudonym(name, key) for name in coded.dictionary.to_pylist()]
+        if len({*names}) != len(names):
+            raise UserError("two annotators got one pseudonym; delete the key and export again.")
+        rows = _replaced(rows, "annotator", pa.array(names, pa.string()).take(coded.indices))
+    days = pc.utf8_slice_codeunits(rows["created_at"], 0, 10)
+    rows = _replaced(rows, "created_at", days).select(schema.names)
+    return rows.sort_by([(column, "ascending") for column in TABLES[name].key]).cast(schema)
+
+
+def is_generated(made: Manifest) -> bool:
+    """Whether a table comes from `lrmovienet synth`."""
+    return made.stage_version.startswith("synthetic-")
+
+
+def _replaced(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return rows.set_column(rows.schema.get_field_index(name), name, values)
+
+
+def _key(path: Path) -> bytes:
+    """The workspace's key, made once, for its owner's eyes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise UserError(
+                f"{path}: is damaged. Put a copy back; or delete it, and everybody gets a new "
+                "pseudonym."
+            ) from None
+        return key
+    key = secrets.token_bytes(KEY_BYTES)
+    with os.fdopen(file, "wb") as opened:
+        opened.write(key)
+        opened.flush()
+        os.fsync(opened.fileno())
+    return key
