@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-all bench lint types setup llm label-studio clean
 
 LABEL_STUDIO := .venv-label-studio
+DATASETS_3 := .venv-datasets-3
 PORT ?= 8080
 
 demo: $(VENV)/.installed $(LABEL_STUDIO)/.installed
@@ -15,7 +16,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 # Everything that needs no GPU: also what trains, kills runs or runs a language model.
-test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed
+test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed $(DATASETS_3)/.installed
 	$(BIN)/python -m pytest -q -m "not gpu"
 
 # Ratios within one run, never a test. Writes docs/benchmarks.md; some minutes, and 7 GB for a while.
@@ -53,6 +54,12 @@ $(LABEL_STUDIO)/.installed: requirements-label-studio.txt
 	$(LABEL_STUDIO)/bin/python -m pip install --disable-pip-version-check -r requirements-label-studio.txt
 	touch $@
 
+# The oldest reader of releases, in an environment of its own.
+$(DATASETS_3)/.installed: requirements-datasets-3.txt
+	$(PYTHON) -m venv $(DATASETS_3)
+	$(DATASETS_3)/bin/python -m pip install --disable-pip-version-check -r requirements-datasets-3.txt
+	touch $@
+
 $(VENV)/.installed: pyproject.toml requirements-models.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; give one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -61,4 +68,4 @@ $(VENV)/.installed: pyproject.toml requirements-models.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LABEL_STUDIO) demo/out
+	rm -rf $(VENV) $(LABEL_STUDIO) $(DATASETS_3) demo/out

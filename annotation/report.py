@@ -71,22 +71,26 @@ def run(config: AgreementConfig) -> None:
 
 def measure(workspace: Workspace, config: AgreementConfig) -> dict[str, Any]:
     """Everything that is reported, as plain values. Raises UserError where nobody said anything."""
-    report: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed}
+    made = {name: workspace.manifest(name) for name in ("ratings", "pair_ratings", "screenings")}
+    made_from = {name: manifest.digest for name, manifest in made.items() if manifest}
+    if not made_from:
+        workspace.require("ratings")
+    report: dict[str, Any] = {
+        "resamples": config.resamples, "seed": config.seed, "made_from": made_from,
+    }  # fmt: skip
 
     def nominal(rows: Iterable[tuple[str, tuple[str, ...], int]], size: int) -> dict[str, Any]:
         units = list(rows)
         return _alpha(units, size, "nominal", config).as_json()
 
-    if workspace.manifest("ratings"):
+    if made["ratings"]:
         report["grading"] = _grading(workspace, config)
-    if workspace.manifest("pair_ratings"):
+    if made["pair_ratings"]:
         report["pairs"] = {"alpha": nominal(_pairs(workspace), len(CHOICES))}
-    if workspace.manifest("screenings"):
+    if made["screenings"]:
         rows = workspace.read("screenings", ["clip_id", "label", "verdict"]).to_pylist()
         found = ((r["clip_id"], (r["label"],), VERDICTS.index(r["verdict"])) for r in rows)
         report["screening"] = {"alpha": nominal(found, len(VERDICTS))}
-    if len(report) == 2:
-        workspace.require("ratings")
     return report
 
 

@@ -72,14 +72,40 @@ VERBS = {
     "leaderboard": Verb(
         "lrmovienet.leaderboard", "LeaderboardConfig", "results -> a table", "results"
     ),
+    "release build": Verb(
+        "lrmovienet.release.build", "BuildConfig", "a workspace -> a folder to be published"
+    ),
+    "stats": Verb("lrmovienet.stats", "StatsConfig", "a release in tables and figures", "release"),
+    "leaks": Verb("lrmovienet.leaks", "LeaksConfig", "what a release's splits share", "release"),
+    "diff": Verb(
+        "lrmovienet.release.diff", "DiffConfig", "what changed between two releases", "releases"
+    ),
+    "publish": Verb(
+        "lrmovienet.release.publish",
+        "PublishConfig",
+        "a release -> the Hugging Face Hub",
+        "release",
+    ),
+    "hydrate": Verb(
+        "lrmovienet.release.hydrate",
+        "HydrateConfig",
+        "a release and one's own frames -> a workspace",
+        "release",
+    ),
+    "upstream write": Verb(
+        "lrmovienet.upstream.write", "WriteConfig", "a workspace -> LR2PPO's own files", "out"
+    ),
+    "upstream read": Verb(
+        "lrmovienet.upstream.read", "ReadConfig", "LR2PPO's own files -> a workspace", "folder"
+    ),
     "status": Verb(
         "lrmovienet.status", "StatusConfig", "what a workspace holds, and what was dropped"
     ),
 }
 """In the order in which the data flows."""
 
-GROUP = "annotate"
-"""The verbs of two words begin with it."""
+GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
+"""First words of the verbs of two words."""
 
 YES_NO = (["true"], ["false"])
 
@@ -88,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, or 2 for a wrong input, or 130 when interrupted."""
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    words = 2 if argv[:1] == [GROUP] else 1
+    words = 2 if argv[:1] and argv[0] in GROUPS else 1
     verb = " ".join(argv[:words])
     if verb not in VERBS:
         return _no_verb(argv)
@@ -269,12 +295,12 @@ def _no_verb(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lrmovienet {__version__}")
-    if argv[:1] == [GROUP] and argv[1:2] in (["-h"], ["--help"]):
+    if argv[:1] and argv[0] in GROUPS and argv[1:2] in (["-h"], ["--help"]):
         del argv[0]
     if argv and not argv[0].startswith("-"):
         import difflib
 
-        verb = " ".join(argv[:2] if argv[0] == GROUP else argv[:1])
+        verb = " ".join(argv[:2] if argv[0] in GROUPS else argv[:1])
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         return _fail("", f"no verb {verb!r}.{hint} Verbs: {', '.join(VERBS)}.")

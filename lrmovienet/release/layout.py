@@ -1,0 +1,257 @@
+"""What lies in a release, and how it is read.
+
+::
+
+    README.md        the dataset card, with the Hub's YAML
+    croissant.json   the same for machines (MLCommons Croissant)
+    eval.yaml        which split is the test
+    leaks.json       what splits share
+    manifest.json    version, where everything came from, the sha256 of every other file
+    clips/clips.parquet
+    relevance/source_train.parquet, target_pairs.parquet, target_dev.parquet, target_test.parquet
+    preferences/pct5.parquet, pct10.parquet, …   what each subset adds to the one before
+    ratings/ratings.parquet, pair_ratings/pair_ratings.parquet   (where there are any)
+    features/features.parquet                    (only when asked for)
+
+A folder of pictures (`lrmovienet.release.frames`) has the same manifest and frames/*.parquet.
+
+A *config* is a folder of Parquet files with one schema, a *split* one or several of its files: the
+split ``pct20`` of preferences is the files ``pct5``, ``pct10`` and ``pct20``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lrmovienet.columns import Column, Table
+from lrmovienet.errors import UserError
+from lrmovienet.files import sha256_file, sha256_of
+from lrmovienet.schema import (
+    CLIPS,
+    KEYFRAME,
+    PAIR_PERCENTS,
+    PAIR_RATINGS,
+    PAIRS,
+    PREFERENCES,
+    RATINGS,
+    RECORDS,
+    RELEVANCE,
+    SPLITS,
+)
+from lrmovienet.workspace import read_rows
+
+FORMAT = 1
+"""Raised when a release of this program cannot be read by the one before."""
+
+CARD, CROISSANT, EVALUATION, LEAKS, MANIFEST = (
+    "README.md", "croissant.json", "eval.yaml", "leaks.json", "manifest.json",
+)  # fmt: skip
+
+_HASHED = pa.struct([*KEYFRAME, pa.field("phash", pa.string())])
+"""A keyframe, with 64 bits of how it looks in hexadecimal where frames were read."""
+
+_VECTOR = pa.list_(pa.float16())
+_PICTURE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+
+
+def _with(table: Table, name: str, type_: pa.DataType) -> tuple[Column, ...]:
+    return tuple(
+        Column(c.name, type_, c.expected, c.ok, c.nullable) if c.name == name else c
+        for c in table.columns
+    )
+
+
+def _of(table: Table, *names: str) -> tuple[Column, ...]:
+    """Some columns of a table, which may be empty."""
+    return tuple(
+        Column(c.name, c.type, c.expected, c.ok, nullable=True)
+        for c in table.columns
+        if c.name in names
+    )
+
+
+CONFIGS = {
+    "clips": Table("clips", CLIPS.key, _with(CLIPS, "keyframes", pa.list_(_HASHED))),
+    "relevance": Table(
+        "relevance",
+        RECORDS.key,
+        (*RECORDS.columns, *_of(RELEVANCE, "n_ratings", "spread", "method")),
+    ),
+    "preferences": Table(
+        "preferences", PAIRS.key, (*PAIRS.columns, *_of(PREFERENCES, "n", "agreement"))
+    ),
+    "ratings": RATINGS,
+    "pair_ratings": PAIR_RATINGS,
+    "features": Table(
+        "features",
+        ("clip_id",),
+        (
+            CLIPS.columns[0],
+            Column("frames", pa.list_(_VECTOR), "a vector a keyframe"),
+            Column("labels", pa.list_(pa.string()), "the labels that have features"),
+            Column("tokens", pa.list_(pa.list_(_VECTOR)), "a vector a token, a label"),
+            Column("label_span", pa.list_(pa.list_(pa.int32())), "where each label's tokens lie"),
+            Column("tokens_cut", pa.list_(pa.int32()), "tokens that were cut off, a label"),
+        ),
+    ),
+    "frames": Table(
+        "frames",
+        ("clip_id",),
+        (
+            CLIPS.columns[0],
+            Column("refs", pa.list_(pa.string()), "a reference a picture"),
+            Column("frames", pa.list_(_PICTURE), "a picture a reference"),
+        ),
+    ),
+}  # fmt: skip
+"""Each config's columns. In `target_pairs` of relevance grade, n_ratings, spread and method are
+empty: only pairs are known there."""
+
+
+def files_of(config: str) -> dict[str, tuple[str, ...]]:
+    """Split -> the files (without folder and ending) that it consists of."""
+    if config == "relevance":
+        return {split: (split,) for split in SPLITS}
+    if config == "preferences":
+        names = [f"pct{percent}" for percent in PAIR_PERCENTS]
+        return {name: tuple(names[: i + 1]) for i, name in enumerate(names)}
+    return {"full": (config,)}
+
+
+def path_of(config: str, file: str) -> str:
+    """A file's place in a release."""
+    return f"{config}/{file}.parquet"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release on disk. Opening it reads its manifest only."""
+
+    root: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, root: Path) -> "Release":
+        """Open the release in a folder.
+
+        Raises:
+            UserError: there is none, or its manifest is damaged or of another format.
+        """
+        path = root / MANIFEST
+        if not path.is_file():
+            raise UserError(
+                f"{root}: no release here (it has no {MANIFEST}). Make one: lrmovienet release "
+                "build --workspace … --out …"
+            )
+        try:
+            manifest = json.loads(path.read_bytes())
+            known = manifest["format"]
+            names = {*manifest["files"]}
+            whole = isinstance(manifest["version"], str) and all(_is_inside(n) for n in names)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a readable manifest ({error}).") from None
+        if known != FORMAT:
+            raise UserError(
+                f"{path}: a release of format {known}; this program reads format {FORMAT}."
+            )
+        if not whole:
+            raise UserError(f"{path}: not a release's manifest: it names files outside the folder.")
+        return cls(root, manifest)
+
+    @property
+    def kind(self) -> str:
+        """``labels``, or ``frames`` for a folder of pictures that goes with a release."""
+        return str(self.manifest.get("kind", "labels"))
+
+    @property
+    def version(self) -> str:
+        """Such as 1.0.0."""
+        return str(self.manifest["version"])
+
+    @property
+    def digest(self) -> str:
+        """Hash over the hashes of all files but the manifest."""
+        return str(self.manifest["digest"])
+
+    def has(self, config: str) -> bool:
+        """Whether the release has this config."""
+        return any(name.startswith(f"{config}/") for name in self.manifest["files"])
+
+    @property
+    def configs(self) -> list[str]:
+        """The configs it has, in the order of `CONFIGS`."""
+        return [config for config in CONFIGS if self.has(config)]
+
+    def splits(self, config: str) -> dict[str, tuple[str, ...]]:
+        """Split -> its files, of those that are there."""
+        there = self.manifest["files"]
+        if config == "frames":
+            names = sorted(name for name in there if name.startswith("frames/"))
+            pieces = tuple(Path(name).stem for name in names)
+            return {"full": pieces} if pieces else {}
+        found = {
+            split: tuple(f for f in files if path_of(config, f) in there)
+            for split, files in files_of(config).items()
+        }
+        return {split: files for split, files in found.items() if files}
+
+    def path(self, config: str, file: str) -> Path:
+        """Where a file of a config lies."""
+        return self.root / path_of(config, file)
+
+    def read(
+        self, config: str, split: str | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows of a config: of one split, or of all files, each once.
+
+        Raises:
+            UserError: there is no such config or split, or a file is not what the manifest says.
+        """
+        splits = self.splits(config)
+        if not splits or (split is not None and split not in splits):
+            there = ", ".join(splits) if splits else ", ".join(self.configs)
+            raise UserError(
+                f"{self.root}: no {f'split {split}' if splits else f'config {config}'} here; it "
+                f"has {there}."
+            )
+        files = splits[split] if split else dict.fromkeys(f for fs in splits.values() for f in fs)
+        return pa.concat_tables(
+            [self._read_file(path_of(config, file), CONFIGS[config], columns) for file in files]
+        )
+
+    def _read_file(self, name: str, schema: Table, columns: Sequence[str] | None) -> pa.Table:
+        path = self.root / name
+        fix = "Get the release again, or build it again."
+        if not path.is_file():
+            raise UserError(f"{path}: named in the manifest but not there. {fix}")
+        if sha256_file(path) != self.manifest["files"][name]["sha256"]:
+            raise UserError(f"{path}: damaged (its sha256 is not the manifest's). {fix}")
+        wanted = list(columns) if columns else schema.schema.names
+        rows = read_rows(path, wanted)
+        if rows.schema.names != wanted:
+            raise UserError(f"{path}: has not the columns of {schema.name!r}. {fix}")
+        return rows
+
+
+def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Hash over the names and hashes of files: a release in one number."""
+    return sha256_of(sorted([name, of["sha256"]] for name, of in files.items()))
+
+
+def membership(release: Release) -> dict[str, str]:
+    """Split -> hash over its records: which labels of which clips belong to it, in their order."""
+    columns = ["clip_id", "domain", "label"]
+    found = {}
+    for split in release.splits("relevance"):
+        rows = release.read("relevance", split, columns)
+        found[split] = sha256_of([rows[name].to_pylist() for name in columns])
+    return found
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a file's name stays within the release."""
+    return not name.startswith("/") and "\\" not in name and ".." not in name.split("/")

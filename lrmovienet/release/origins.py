@@ -1,0 +1,70 @@
+"""Where a release's rows came from: stages, models, prompts, and how far people agree."""
+
+import json
+from typing import Any
+
+from lrmovienet.pseudonyms import is_generated
+from lrmovienet.workspace import MADE_BY, Manifest, Workspace
+
+_BY_PEOPLE = ("grading", "pairs", "screening")
+
+
+def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Of each table that the release rests on: what made it, from what, how many rows.
+
+    Options that name places on the builder's machine stay out; they say nothing to others.
+    """
+    found = {}
+    for table in MADE_BY:
+        made = workspace.manifest(table) if table != "predictions" else None
+        if made is not None:
+            found[table] = {
+                "digest": made.digest,
+                "stage_version": made.stage_version,
+                "code_version": made.code_version,
+                "config": {k: v for k, v in made.config.items() if _is_plain(v)},
+                "models": {_short(name): sha256 for name, sha256 in made.models.items()},
+                "prompts": made.prompts,
+                "rows": made.rows,
+                "dropped": made.rows_dropped,
+            }
+    return found
+
+
+def generated(workspace: Workspace) -> bool:
+    """Whether what is judged, or the judgements, come from `lrmovienet synth`."""
+    made: list[Manifest | None] = [workspace.manifest(n) for n in ("candidates", "ratings")]
+    return any(manifest is not None and is_generated(manifest) for manifest in made)
+
+
+def agreement(workspace: Workspace) -> dict[str, Any]:
+    """The alphas that `annotate agreement` measured on the present judgements, by name.
+
+    Empty where it was not run, or judgements have changed since.
+    """
+    path = workspace.root / "annotation" / "agreement.json"
+    if not path.is_file():
+        return {}
+    report = json.loads(path.read_bytes())
+    present = {name: workspace.manifest(name) for name in ("ratings", "pair_ratings", "screenings")}
+    if report.get("made_from") != {n: made.digest for n, made in present.items() if made}:
+        return {}
+    alphas = {name: report[name]["alpha"] for name in _BY_PEOPLE if name in report}
+    for source, alpha in report.get("grading", {}).get("by_source", {}).items():
+        alphas[f"grading, labels from {source}"] = alpha
+    names = ("value", "low", "high", "units")
+    return {name: {key: alpha[key] for key in names} for name, alpha in alphas.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Numbers, yes or no, and names; no places."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, str):
+        return "/" not in value and "\\" not in value and len(value) <= 100
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _short(model: str) -> str:
+    """A model's name, without the folder it lies in."""
+    return model.replace("\\", "/").rstrip("/").rpartition("/")[2] or "model"
