@@ -24,6 +24,7 @@ bench: $(VENV)/.installed $(LABEL_STUDIO)/.installed
 	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/labels.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/people.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/release.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/scoring.py --write docs/benchmarks.md
 
 lint: $(VENV)/.installed

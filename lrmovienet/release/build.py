@@ -131,11 +131,14 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
         path = path_of(of_config, file)
         write_config(folder / path, rows)
         files[path] = {**_entry(folder / path), "rows": rows.num_rows}
+    features = None
     if config.features:
         from lrmovienet.release.features import write_features
 
         path = path_of("features", "features")
-        rows_written = write_features(folder / path, workspace, content.files["clips", "clips"])
+        rows_written, features = write_features(
+            folder / path, workspace, content.files["clips", "clips"]
+        )
         files[path] = {**_entry(folder / path), "rows": rows_written}
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -154,6 +157,7 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
         "provenance": provenance(workspace),
         "agreement": agreement(workspace),
         "withheld": content.withheld,
+        "features": features,
         "previous": previous and {"version": previous.version, "digest": previous.digest},
         "files": files,
     }  # fmt: skip

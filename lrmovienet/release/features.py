@@ -1,5 +1,9 @@
 """The feature store as a config of a release, and back."""
 
+import contextlib
+import hashlib
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,18 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lrmovienet.encoders import Halfs
-from lrmovienet.features import FeatureStore
+from lrmovienet.errors import UserError
+from lrmovienet.features import FeatureStore, write_arrays, write_index
+from lrmovienet.files import sha256_file
 from lrmovienet.progress import progress
-from lrmovienet.release.layout import CONFIGS
+from lrmovienet.release.layout import CONFIGS, Release
 from lrmovienet.release.write import GROUP_BYTES, PICTURES_A_GROUP, write_stream
+from lrmovienet.store_writer import Pile, put_store
 from lrmovienet.workspace import Workspace
 
 
-def write_features(path: Path, workspace: Workspace, clips: pa.Table) -> int:
+def write_features(path: Path, workspace: Workspace, clips: pa.Table) -> tuple[int, dict[str, Any]]:
     """Write a row a clip: its frames' vectors, and for each label those of its tokens.
 
     Returns:
-        The number of rows.
+        The number of rows, and what the release's manifest says of the features.
 
     Raises:
         UserError: the workspace has no store of its present records and clips.
@@ -45,7 +52,9 @@ def write_features(path: Path, workspace: Workspace, clips: pa.Table) -> int:
         if waiting:
             yield pa.concat_tables(waiting).combine_chunks()
 
-    return write_stream(path, CONFIGS["features"].schema, parts(), PICTURES_A_GROUP)
+    written = write_stream(path, CONFIGS["features"].schema, parts(), PICTURES_A_GROUP)
+    left_out = store.manifest["counts"].get("frames_left_out", 0)
+    return written, {"encoders": store.encoders, "frames_left_out": left_out}
 
 
 def _row(store: FeatureStore, clip_id: str, texts: dict[str, int]) -> pa.Table:
@@ -77,3 +86,70 @@ def _vectors(array: Halfs) -> pa.ListArray:
 
 def _ends(lengths: Any) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+
+
+def read_features(release: Release, workspace: Workspace) -> str:
+    """Make the workspace's feature store of the one that a release holds. Returns what came of it.
+
+    Raises:
+        UserError: the release is damaged.
+    """
+    started = time.monotonic()
+    path = release.path("features", "features")
+    with workspace.locked():
+        with contextlib.suppress(UserError):  # none yet, or for other tables: made again below
+            store = FeatureStore.of(workspace)
+            if store.manifest.get("release") == release.digest:
+                return "features: up to date"
+        building = workspace.root / ".building" / "features.pieces"
+        whole = workspace.root / ".building" / "features.whole"
+        for folder in (building, whole):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        if sha256_file(path) != release.manifest["files"][f"features/{path.name}"]["sha256"]:
+            raise UserError(f"{path}: damaged (its sha256 is not the manifest's). Get it again.")
+        texts, frames = Pile(building, "text"), Pile(building, "frames")
+        rows: list[tuple[str, str, int]] = []
+        frames_of: list[tuple[str, list[int]]] = []
+        file = pq.ParquetFile(path)
+        with progress("features", file.metadata.num_rows, "clips") as advance:
+            for batch in file.iter_batches(batch_size=8):
+                for i in range(batch.num_rows):
+                    row = batch.slice(i, 1)
+                    clip_id = row["clip_id"][0].as_py()
+                    for label, span, tokens in _texts(row):
+                        key = _hash(span.tobytes(), tokens.tobytes())
+                        rows.append((clip_id, label, texts.add(key, tokens, span)))
+                    vectors = _halfs(row["frames"].flatten())
+                    numbers = [frames.add(_hash(v.tobytes()), v[None]) for v in vectors]
+                    frames_of.append((clip_id, numbers))
+                    advance(1)
+        counts = write_arrays(whole, texts.shards(), [made for _, made in frames.shards()])
+        write_index(whole, rows, frames_of)
+        about = release.manifest["features"]
+        counts["frames_left_out"] = about["frames_left_out"]
+        made_of = {"release": release.digest}
+        put_store(workspace, whole, counts, about["encoders"], started, made_of=made_of)
+        shutil.rmtree(building)
+    return f"features: {counts['texts']} texts, {counts['frames']} frames"
+
+
+def _texts(row: pa.RecordBatch) -> Iterator[tuple[str, Any, Halfs]]:
+    """Label, span (its length, begin and end of the label, tokens cut off) and tokens."""
+    labels = row["labels"].flatten().to_pylist()
+    spans = row["label_span"].flatten().to_pylist()
+    cut = row["tokens_cut"].flatten().to_pylist()
+    tokens = row["tokens"].flatten()
+    for i, label in enumerate(labels):
+        vectors = _halfs(tokens.slice(i, 1).flatten())
+        yield label, np.array([len(vectors), *spans[i], cut[i]], np.int64), vectors
+
+
+def _halfs(lists: pa.ListArray) -> Halfs:
+    """N lists of d numbers -> (n, d)."""
+    flat: Halfs = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float16)
+    return flat.reshape(len(lists), -1)
+
+
+def _hash(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()

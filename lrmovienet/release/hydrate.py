@@ -80,6 +80,10 @@ def run(config: HydrateConfig) -> None:
             workspace, name, columns.copy, version=VERSION, inputs=inputs, config=made_with
         )
         console.print(str(made), markup=False, highlight=False, soft_wrap=True)
+    if release.has("features"):
+        from lrmovienet.release.features import read_features
+
+        console.print(read_features(release, workspace), markup=False, soft_wrap=True)
 
 
 def _refuse_others(workspace: Workspace) -> None:
