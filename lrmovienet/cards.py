@@ -62,7 +62,7 @@ class Shown:
     score: float | None
     """The tagger's score, where it gave one."""
     grade: str | None
-    """high, medium or low, where it was graded."""
+    """high, medium or low, where it was graded; pairs: the label is two, "better > worse"."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def sections(labels: Iterable[Shown]) -> list[tuple[str, list[Shown]]]:
     """Labels under headings: by grade where any is graded, else by where they were found."""
     labels = list(labels)
     if any(shown.grade for shown in labels):
-        names = [*GRADES, "not graded"]
+        names = [*GRADES, "pairs", "not graded"]
         named = [(shown.grade or "not graded", shown) for shown in labels]
     else:
         names = [*KINDS, "other"]
@@ -267,7 +267,7 @@ class _Drawing:
         self.y += 30
         for name, members in sections(card.labels):
             self.section(name, members)
-        self.legend(bool(card.labels))
+        self.legend(card.labels)
         return self.render(self.y + MARGIN - 16)
 
     def strip(self, card: Card) -> None:
@@ -316,15 +316,16 @@ class _Drawing:
         self.text(MARGIN + 14, top + 19, name, 14, colour, "bold")
         self.y += 16
 
-    def legend(self, any_labels: bool) -> None:
-        """What the dots' colours and the numbers mean."""
-        x = float(MARGIN + INDENT if any_labels else MARGIN)
+    def legend(self, labels: Sequence[Shown]) -> None:
+        """What the dots' colours and the numbers mean, where there are any."""
+        x = float(MARGIN + INDENT if labels else MARGIN)
         self.y += 8
-        for kind, colour in COLOURS.items() if any_labels else ():
+        for kind, colour in COLOURS.items() if any(shown.kinds for shown in labels) else ():
             self.dot(x + 4, self.y - 4, colour)
             self.text(x + 13, self.y, kind, 11.5, SOFT)
             x += 13 + _width(kind, 11.5) + 18
-        last = "the number is the tagger's score" if any_labels else "no labels yet"
+        scored = any(shown.score is not None for shown in labels)
+        last = "the number is the tagger's score" if scored else "" if labels else "no labels yet"
         self.text(x, self.y, last, 11.5, SOFT)
         self.y += 8
 

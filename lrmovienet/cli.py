@@ -316,6 +316,8 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
     how = "pip install -e '.[demo]'"
     if name in ("label_studio_sdk", "crowdkit", "markdown_it"):
         how = "pip install -e '.[annotate]'"
+    if name in ("h5py", "huggingface_hub", "jinja2", "scipy"):
+        how = "pip install -e '.[release]'"
     if name == "llama_cpp":
         how = (
             'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" pip install --no-cache-dir -e '

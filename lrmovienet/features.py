@@ -227,13 +227,14 @@ def write_index(
 
 def _join(path: Path, shards: Sequence[Path]) -> tuple[int, int]:
     """Write arrays one below the other as one ``.npy`` file. Returns its shape."""
-    arrays = [_open(shard) for shard in shards]
-    rows, columns = sum(len(array) for array in arrays), arrays[0].shape[1]
+    # One shard is open at a time: a corpus may have more of them than a process may open files.
+    shapes = [_open(shard).shape for shard in shards]
+    rows, columns = sum(shape[0] for shape in shapes), shapes[0][1]
     header = {"descr": "<f2", "fortran_order": False, "shape": (rows, columns)}
     with atomic_open(path) as file:
         np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call,unused-ignore]
-        for array in arrays:
-            file.write(array.astype("<f2").tobytes())
+        for shard in shards:
+            file.write(_open(shard).astype("<f2").tobytes())
     return rows, columns
 
 

@@ -50,6 +50,9 @@ def _said(test: Callable[[Release], list[str]], release: Release) -> list[str]:
         return test(release)
     except UserError as error:
         return [str(error)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        # What a release says of itself is anybody's text; what makes no sense is one more problem.
+        return [f"{MANIFEST}, {CARD} or {LEAKS}: makes no sense ({type(error).__name__}: {error})"]
 
 
 def _files(release: Release) -> list[str]:

@@ -150,8 +150,8 @@ class Release:
         try:
             manifest = json.loads(path.read_bytes())
             known = manifest["format"]
-            names = {*manifest["files"]}
-            whole = isinstance(manifest["version"], str) and all(_is_inside(n) for n in names)
+            whole = _is_manifest(manifest)
+            inside = all(_is_inside(name) for name in manifest["files"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path}: not a readable manifest ({error}).") from None
         if known != FORMAT:
@@ -159,6 +159,8 @@ class Release:
                 f"{path}: a release of format {known}; this program reads format {FORMAT}."
             )
         if not whole:
+            raise UserError(f"{path}: not a release's manifest: something is missing in it.")
+        if not inside:
             raise UserError(f"{path}: not a release's manifest: it names files outside the folder.")
         return cls(root, manifest)
 
@@ -231,10 +233,10 @@ class Release:
         if sha256_file(path) != self.manifest["files"][name]["sha256"]:
             raise UserError(f"{path}: damaged (its sha256 is not the manifest's). {fix}")
         wanted = list(columns) if columns else schema.schema.names
-        rows = read_rows(path, wanted)
-        if rows.schema.names != wanted:
+        rows = read_rows(path)
+        if not rows.schema.equals(schema.schema):
             raise UserError(f"{path}: has not the columns of {schema.name!r}. {fix}")
-        return rows
+        return rows.select(wanted)
 
 
 def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
@@ -250,6 +252,21 @@ def membership(release: Release) -> dict[str, str]:
         rows = release.read("relevance", split, columns)
         found[split] = sha256_of([rows[name].to_pylist() for name in columns])
     return found
+
+
+def _is_manifest(manifest: Any) -> bool:
+    """Whether everything that is read of every manifest is there."""
+    files = manifest["files"]
+    return (
+        all(isinstance(manifest[name], str) for name in ("version", "digest"))
+        and all(isinstance(manifest.get(name, {}), dict) for name in ("about", "splits"))
+        and all(
+            isinstance(of, dict)
+            and isinstance(of.get("sha256"), str)
+            and isinstance(of.get("bytes"), int)
+            for of in files.values()
+        )
+    )
 
 
 def _is_inside(name: str) -> bool:

@@ -22,7 +22,9 @@ def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
                 "digest": made.digest,
                 "stage_version": made.stage_version,
                 "code_version": made.code_version,
-                "config": {k: v for k, v in made.config.items() if _is_plain(v)},
+                "config": {
+                    k: v for k, v in made.config.items() if _is_plain(v) and k != "frames_root"
+                },
                 "models": {_short(name): sha256 for name, sha256 in made.models.items()},
                 "prompts": made.prompts,
                 "rows": made.rows,

@@ -36,7 +36,7 @@ def measure(release: Release) -> dict[str, Any]:
         for genre in set(row["genres"]):
             classes[genre].add(row["label"])
     per_genre = Counter(genre for clip in clips for genre in set(clip["genres"]))
-    ranked = sorted(per_genre, key=lambda genre: (-per_genre[genre], genre))
+    ranked = sorted({*per_genre, *classes}, key=lambda genre: (-per_genre[genre], genre))
     used = Counter(row["label"] for row in rows)
     by_split: dict[str, list[Row]] = {split: [] for split in SPLITS}
     for row in rows:
@@ -57,7 +57,9 @@ def measure(release: Release) -> dict[str, Any]:
             domain: _sorted(Counter(n for (d, _), n in sizes.items() if d == domain))
             for domain in DOMAINS
         },
-        "grades_by_genre": _grades_by(((g, row) for row in rows for g in row["genres"]), ranked),
+        "grades_by_genre": _grades_by(
+            ((g, row) for row in rows for g in set(row["genres"])), ranked
+        ),
         "grades_by_source": _grades_by(((row["source"], row) for row in rows), None),
         "pairs": _pairs(release, by_split["target_pairs"]),
     }
@@ -92,7 +94,11 @@ def _grades_by(
     groups: dict[str, list[Row]] = defaultdict(list)
     for name, row in named:
         groups[name].append(row)
-    return {name: _grades(groups[name]) for name in (order or sorted(groups)) if name in groups}
+    return {
+        name: _grades(groups[name])
+        for name in (sorted(groups) if order is None else order)
+        if name in groups
+    }
 
 
 def _pairs(release: Release, rows: list[Row]) -> dict[str, Any]:
