@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +27,7 @@ KINDS = {
 class LeaksConfig:
     """Options of `lrmovienet leaks`."""
 
-    release: Path
+    release: Path = Path("release")
     """Folder of the release to look at."""
     near: float = NEAR
     """Two descriptions are near from this share of common word triples (above 0, up to 1)."""
@@ -67,13 +68,15 @@ def run(config: LeaksConfig) -> None:
 
 def table(report: dict[str, Any]) -> Table:
     """A line for each two splits: of the second, what the first has, too."""
-    shown = Table(title="of the second split, also in the first", title_justify="left")
+    title = "of the second split, what the first has, too"
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     shown.add_column("first, second")
-    for name in KINDS.values():
+    for name in ("films", "clips", "labels", "near texts", "same frames", "alike"):
         shown.add_column(name, justify="right")
     for entry in report["shared"]:
-        first, second = entry["splits"]
-        shown.add_row(f"{first}, {second}", *(of(report, entry, kind) for kind in KINDS))
+        cells = [of(report, entry, kind).replace(" of ", "/") for kind in KINDS]
+        cells = [cell.replace("not looked at", "?") for cell in cells]
+        shown.add_row(", ".join(entry["splits"]), *cells)
     return shown
 
 

@@ -26,7 +26,7 @@ _CARD = re.compile(r"\d{2,}-(source|target)\.png")
 class StatsConfig:
     """Options of `lrmovienet stats`."""
 
-    release: Path
+    release: Path = Path("release")
     """Folder of the release to describe; it stays as it is."""
     out: Path | None = None
     """Folder for what is written. Default: beside the release, with `-stats` after its name."""
