@@ -94,7 +94,7 @@ def _made(release: Release, counted: dict[str, Any]) -> str:
             continue
         models = [f"{_md(name)} `{of['models'][name][:12]}`" for name in sorted(of["models"])]
         prompts = [f"prompt {_md(name)}" for name in sorted(of["prompts"])]
-        made = f"`{_md(of['stage_version'])}`"
+        made = f"`{_code(of['stage_version'])}`"
         rows.append([f"`{table}`", made, ", ".join(models + prompts), of["rows"], of["dropped"]])
     text = _table(["table", "made by", "models and prompts", "rows", "dropped"], rows)
     grades = [
@@ -152,6 +152,11 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     shown = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     lines = [heading, ["---"] * len(heading), *shown]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _code(text: str) -> str:
+    """Text of others between backticks."""
+    return " ".join(printable(text).split()).replace("`", "'").replace("|", "/")
 
 
 def _md(text: str) -> str:

@@ -1,7 +1,6 @@
 """`lrmovienet release build`: a workspace -> a folder that others can load, cite and rebuild."""
 
 import datetime
-import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -29,9 +28,10 @@ from lrmovienet.release.layout import (
     Release,
     digest_of,
     membership,
+    others,
     path_of,
 )
-from lrmovienet.release.origins import agreement, generated, provenance
+from lrmovienet.release.origins import agreement, generated, provenance, require_current
 from lrmovienet.release.versions import number, refusal
 from lrmovienet.release.write import write_config
 from lrmovienet.schema import SCHEMA_VERSION
@@ -55,8 +55,9 @@ class BuildConfig(VerbConfig):
     """Its name for people, on the card."""
     description: str = "Film clips with labels graded by how relevant they are to the clip."
     """What it is, in a sentence, for machines and catalogues."""
-    license: str = "other"
-    """The Hub's name of its licence. What comes from MovieNet has MovieNet's terms: other."""
+    license: str | None = None
+    """The Hub's name of its licence; by default what the card's YAML says, or other: what comes
+    from MovieNet has MovieNet's terms."""
     homepage: str = "https://huggingface.co/datasets"
     """Where more is to be read about it."""
     date: str | None = None
@@ -120,6 +121,8 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
         UserError: as `run`.
     """
     workspace = Workspace(config.workspace)
+    template = card.read_template(config.card)
+    require_current(workspace)
     head, tail = genres_of_domains(workspace)
     split = workspace.require("records").config
     content = tables.collect(workspace, config.ratings)
@@ -144,8 +147,8 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
         "format": FORMAT,
         "about": {
             "name": config.name, "title": config.title, "description": config.description,
-            "license": config.license, "homepage": config.homepage,
-            "date": config.date,
+            "license": config.license or card.licence_of(template) or "other",
+            "homepage": config.homepage, "date": config.date,
         },
         "version": config.version,
         "code_version": __version__,
@@ -167,7 +170,7 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
     texts = {LEAKS: json_bytes(leaks)}
     texts[CROISSANT] = json_bytes(croissant(release))
     texts[EVALUATION] = evaluation(release).encode()
-    texts[CARD] = card.fill(card.read_template(config.card), release, leaks).encode()
+    texts[CARD] = card.fill(template, release, leaks).encode()
     if previous is not None:
         from lrmovienet.release.diff import changelog
 
@@ -206,33 +209,56 @@ def _refuse(config: BuildConfig) -> None:
         )
     for option in ("title", "description", "license", "homepage"):
         value = getattr(config, option)
+        if value is None:
+            continue
         if not value.strip() or "\n" in value or len(value) > 300:
             raise UserError(f"--{option}: give one line of up to 300 characters.")
     if not config.homepage.startswith(("https://", "http://")):
         raise UserError(f"--homepage {config.homepage}: give an address that begins with https://.")
     if config.date is not None:
         try:
-            datetime.date.fromisoformat(config.date)
+            day = datetime.date.fromisoformat(config.date).isoformat()
         except ValueError:
-            raise UserError(f"--date {config.date}: give a day such as 2026-11-22.") from None
-    folders = [folder for folder in (config.out, config.include_frames) if folder is not None]
-    for folder in folders:
-        if folder.exists() and not _is_release(folder):
-            raise UserError(f"{folder}: holds something that is no release. Give another folder.")
-    places = [folder.resolve() for folder in folders]
-    if len(places) == 2 and (places[0] in (places[1], *places[1].parents)):
-        raise UserError("--include_frames: give a folder of its own, not one in the release.")
+            day = None
+        if day != config.date:  # other forms of ISO 8601 are not what the catalogues read
+            raise UserError(f"--date {config.date}: give a day such as 2026-11-22.")
+    for folder, kind in ((config.out, "labels"), (config.include_frames, "frames")):
+        if folder is not None:
+            refuse_others(folder, kind)
+    if config.include_frames is not None:
+        out, frames = config.out.resolve(), config.include_frames.resolve()
+        if frames == out or frames in out.parents or out in frames.parents:
+            raise UserError("--include_frames: give a folder of its own, not one in the release.")
 
 
-def _is_release(folder: Path) -> bool:
-    """Whether a folder may be replaced: it is empty, or holds a release."""
+def refuse_others(folder: Path, kind: str) -> None:
+    """Refuse a folder that cannot be replaced by a release of that kind.
+
+    Raises:
+        UserError: it is no folder, one stands in it, or it holds anything but such a release.
+    """
+    if not folder.exists():
+        return
     if not folder.is_dir():
-        return False
+        raise UserError(f"{folder}: is a file. Give a folder.")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UserError(f"{folder}: you are standing in it, and it will be replaced. Go elsewhere.")
+    if not any(folder.iterdir()):
+        return
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return not any(folder.iterdir())
-    return isinstance(manifest, dict) and "format" in manifest and "files" in manifest
+        old = Release.open(folder)
+    except UserError as error:
+        raise UserError(
+            f"{folder}: holds something that is no release. Give another folder. ({error})"
+        ) from None
+    if old.kind != kind:
+        raise UserError(f"{folder}: holds a release of {old.kind}. Give another folder.")
+    strangers = others(old, (".gitattributes", ".cache"))
+    if strangers:
+        raise UserError(
+            f"{folder}: holds what does not belong to the release that is there, such as "
+            f"{strangers[0]}. Take it out, or give another folder."
+        )
 
 
 def _replaced(out: Path) -> Path:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lrmovienet.errors import UserError
@@ -20,13 +21,15 @@ from lrmovienet.release.layout import (
     MANIFEST,
     Release,
     digest_of,
+    is_known,
     membership,
+    others,
     path_of,
 )
 from lrmovienet.schema import validate
 
-IGNORED = {".gitattributes", ".cache", ".git"}
-"""What the Hub's tools leave in a folder."""
+IGNORED = (".gitattributes", ".cache", ".git")
+"""What tools leave in a folder; none of it is published."""
 
 
 def check(release: Release) -> list[str]:
@@ -64,12 +67,13 @@ def _files(release: Release) -> list[str]:
             problems.append(f"{name}: not there, or not a plain file")
         elif sha256_file(path) != of["sha256"]:
             problems.append(f"{name}: is not what the manifest says (its sha256 differs)")
-    for path in sorted(release.root.rglob("*")):
-        name = path.relative_to(release.root)
-        ours = name.parts[0] in IGNORED or str(name) in named
-        ours = ours or (str(name) == MANIFEST and not path.is_symlink())
-        if not ours and (path.is_symlink() or not path.is_dir()):
-            problems.append(f"{name}: does not belong to the release; take it out")
+        if not is_known(name):
+            problems.append(f"{name}: is no file of a release, though the manifest names it")
+    needed = (CARD,) if release.kind == "frames" else (CARD, CROISSANT, EVALUATION, LEAKS)
+    problems += [f"{name}: is missing in the manifest" for name in needed if name not in named]
+    problems += [
+        f"{name}: does not belong to the release; take it out" for name in others(release, IGNORED)
+    ]
     if digest_of(named) != release.digest:
         problems.append(f"{MANIFEST}: its digest is not that of its files")
     return problems
@@ -80,10 +84,14 @@ def _rows(release: Release) -> list[str]:
     for config in release.configs:
         names = {path_of(config, f) for files in release.splits(config).values() for f in files}
         for name in sorted(names):
-            there = pq.read_metadata(release.root / name).num_rows
+            try:
+                there = pq.read_metadata(release.root / name).num_rows
+            except (pa.ArrowInvalid, OSError) as error:
+                problems.append(f"{name}: not a readable Parquet file ({error})")
+                continue
             if there != release.manifest["files"][name].get("rows"):
                 problems.append(f"{name}: has {there} rows, which is not what the manifest says")
-        if config not in ("features", "frames"):
+        if config not in ("features", "frames") and not problems:
             validate(release.read(config), CONFIGS[config], str(release.root / config))
     return problems
 

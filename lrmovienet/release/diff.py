@@ -1,12 +1,13 @@
 """`lrmovienet diff`: what changed between two releases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from eval.messages import printable
 from lrmovienet.errors import UserError
@@ -37,12 +38,13 @@ def run(config: DiffConfig) -> None:
     old, new = (Release.open(path) for path in config.releases)
     console = Console(emoji=False)
     changes = compare(old, new)
-    shown = Table(title=f"{old.version} -> {new.version}", title_justify="left")
+    title = Text(printable(f"{old.version} -> {new.version}"))
+    shown = Table(title=title, title_justify="left")
     for heading in ("what", "rows", "such as"):
         shown.add_column(heading, justify="right" if heading == "rows" else "left")
     for what, rows in changes.items():
         if rows:
-            shown.add_row(what, f"{len(rows):,}", printable(_said(rows[0])))
+            shown.add_row(what, f"{len(rows):,}", Text(printable(_said(rows[0]))))
     if shown.row_count:
         console.print(shown)
     console.print(entry(old, new, changes), markup=False, highlight=False, soft_wrap=True)
@@ -55,8 +57,9 @@ def compare(old: Release, new: Release) -> dict[str, list[list[Any]]]:
     """What is in one release and not, or otherwise, in the other.
 
     Returns:
-        Kind of change -> its rows, each in the order of the key: ids of clips; clip, domain, label
-        and for changed ones the value before and after; clip, better, worse.
+        Kind of change -> its rows, each in the order of the key: ids of clips; clip, domain, label;
+        clip, better, worse. For changed ones the value before and after, or the names of what else
+        differs.
 
     Raises:
         UserError: a file of a release is missing or damaged.
@@ -64,34 +67,24 @@ def compare(old: Release, new: Release) -> dict[str, list[list[Any]]]:
     before, after = _clips(old), _clips(new)
     labels_before, labels_after = _labels(old), _labels(new)
     pairs_before, pairs_after = _pairs(old), _pairs(new)
-    turned = [k for k in pairs_after if (k[0], k[2], k[1]) in pairs_before]
-    same_way = {*pairs_before} | {*turned}
-    gone = {(k[0], k[2], k[1]) for k in turned} | {*pairs_after}
-    both = [key for key in labels_after if key in labels_before]
+    new_pairs = [key for key in pairs_after if key not in pairs_before]
+    old_pairs = [key for key in pairs_before if key not in pairs_after]
+    turned = {(c, a, b) for c, a, b in new_pairs} & {(c, b, a) for c, a, b in old_pairs}
+    back = {(c, b, a) for c, a, b in turned}
     return {
         "clips added": _only(after, before),
         "clips removed": _only(before, after),
         "clips changed": [[*c] for c in after if c in before and after[c] != before[c]],
         "labels added": _only(labels_after, labels_before),
         "labels removed": _only(labels_before, labels_after),
-        "labels regraded": [
-            [*key, labels_before[key][1], labels_after[key][1]]
-            for key in both
-            if labels_before[key][1] != labels_after[key][1]
-        ],
-        "labels moved to another split": [
-            [*key, labels_before[key][0], labels_after[key][0]]
-            for key in both
-            if labels_before[key][0] != labels_after[key][0]
-        ],
-        "preferences added": [[*k] for k in pairs_after if k not in same_way],
-        "preferences removed": [[*k] for k in pairs_before if k not in gone],
-        "preferences turned round": [[*k] for k in turned],
-        "preferences moved to another subset": [
-            [*k, pairs_before[k], pairs_after[k]]
-            for k in pairs_after
-            if k in pairs_before and pairs_before[k] != pairs_after[k]
-        ],
+        "labels regraded": _otherwise(labels_before, labels_after, "grade"),
+        "labels moved to another split": _otherwise(labels_before, labels_after, "split"),
+        "labels changed otherwise": _in_the_rest(labels_before, labels_after, ("grade", "split")),
+        "preferences added": [[*key] for key in new_pairs if key not in turned],
+        "preferences removed": [[*key] for key in old_pairs if key not in back],
+        "preferences turned round": [[*key] for key in sorted(turned)],
+        "preferences moved to another subset": _otherwise(pairs_before, pairs_after, "percent"),
+        "preferences changed otherwise": _in_the_rest(pairs_before, pairs_after, ("percent",)),
     }
 
 
@@ -122,19 +115,41 @@ def _clips(release: Release) -> dict[Key, dict[str, Any]]:
     return {(row["clip_id"],): row for row in rows}
 
 
-def _labels(release: Release) -> dict[Key, tuple[str, int | None]]:
-    columns = ["clip_id", "domain", "label", "split", "grade"]
-    rows = release.read("relevance", columns=columns).to_pylist()
-    found = {(r["clip_id"], r["domain"], r["label"]): (r["split"], r["grade"]) for r in rows}
-    return dict(sorted(found.items()))
+def _labels(release: Release) -> dict[Key, dict[str, Any]]:
+    return _rows(release, "relevance", ("clip_id", "domain", "label"))
 
 
-def _pairs(release: Release) -> dict[Key, int]:
+def _pairs(release: Release) -> dict[Key, dict[str, Any]]:
     if not release.has("preferences"):
         return {}
-    rows = release.read("preferences", columns=["clip_id", "better", "worse", "percent"])
-    found = {(r["clip_id"], r["better"], r["worse"]): r["percent"] for r in rows.to_pylist()}
-    return dict(sorted(found.items()))
+    return _rows(release, "preferences", ("clip_id", "better", "worse"))
+
+
+def _rows(release: Release, config: str, key: Key) -> dict[Key, dict[str, Any]]:
+    rows = release.read(config).to_pylist()
+    return dict(sorted((tuple(row[name] for name in key), row) for row in rows))
+
+
+def _otherwise(before: Mapping[Key, Any], after: Mapping[Key, Any], name: str) -> list[list[Any]]:
+    """Rows in both of which this is not the same: the key, and the value before and after."""
+    return [
+        [*key, before[key][name], row[name]]
+        for key, row in after.items()
+        if key in before and before[key][name] != row[name]
+    ]
+
+
+def _in_the_rest(
+    before: Mapping[Key, Any], after: Mapping[Key, Any], told: Sequence[str]
+) -> list[list[Any]]:
+    """Rows in both that differ in something else: the key, and the names of what differs."""
+    found = []
+    for key, row in after.items():
+        old = before.get(key, row)
+        names = [name for name in row if name not in told and old[name] != row[name]]
+        if names:
+            found.append([*key, ", ".join(names)])
+    return found
 
 
 def _only(these: Mapping[Key, Any], not_those: Mapping[Key, Any]) -> list[list[Any]]:

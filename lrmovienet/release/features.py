@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lrmovienet.encoders import Halfs
 from lrmovienet.errors import UserError
-from lrmovienet.features import FeatureStore, write_arrays, write_index
+from lrmovienet.features import FeatureStore, is_whole, write_arrays, write_index
 from lrmovienet.files import sha256_file
 from lrmovienet.progress import progress
 from lrmovienet.release.layout import CONFIGS, Release
@@ -99,8 +99,11 @@ def read_features(release: Release, workspace: Workspace) -> str:
     with workspace.locked():
         with contextlib.suppress(UserError):  # none yet, or for other tables: made again below
             store = FeatureStore.of(workspace)
-            if store.manifest.get("release") == release.digest:
-                return "features: up to date"
+            if is_whole(store.folder, store.manifest):
+                if store.manifest.get("release") == release.digest:
+                    return "features: up to date"
+                if "release" not in store.manifest:
+                    return "features: those that were encoded here stay (delete them for others)"
         building = workspace.root / ".building" / "features.pieces"
         whole = workspace.root / ".building" / "features.whole"
         for folder in (building, whole):

@@ -46,6 +46,7 @@ def write_frames(release: Release, workspace: Workspace, out: Path) -> int:
     Raises:
         UserError: a picture is not there, or is not the one that the release means.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     reader = KeyframeReader(frames_root(workspace))

@@ -19,10 +19,11 @@ from lrmovienet.release.join import ABSENT, HERE, KINDS, Found, coverage, join_f
 from lrmovienet.release.layout import Release
 from lrmovienet.runner import Columns
 from lrmovienet.runner.local import run_once
-from lrmovienet.schema import CLIPS, PAIRS, RECORDS
+from lrmovienet.schema import CLIPS, PAIRS, RECORDS, TABLES
 from lrmovienet.workspace import Workspace
 
 VERSION = "hydrate-1"
+COVERAGE = "coverage.json"
 THREADS = 4
 
 
@@ -58,16 +59,19 @@ def run(config: HydrateConfig) -> None:
     clips = release.read("clips").to_pylist()
     joined: dict[str, Found] = {}
     made_with: dict[str, Any] = {"missing": config.missing}
+    report: dict[str, Any] | None = None
     if config.frames is not None:
-        films = _join(config, clips)
-        report = coverage(films)
+        films, problems = _join(config, clips)
+        report = {**coverage(films), "problems": problems}
         console.print(_table(report))
-        write_if_changed(workspace.root / "coverage.json", json_bytes(report))
         if not report["frames"]["joined"]:
             raise UserError(
                 f"--frames {config.frames}: none of the release's {report['frames']['all']} frames "
-                f"is there; see {workspace.root / 'coverage.json'}, film by film."
+                "is there, so nothing was made. Give the folder that holds 240P/, or none."
+                + "".join(f"\n  cannot be read: {problem}" for problem in problems[:10])
             )
+        for problem in problems[:10]:
+            console.print(f"cannot be read: {problem}", markup=False, soft_wrap=True)
         joined = {ref: found for of_film in films.values() for ref, found in of_film.items()}
         made_with["frames_root"] = os.path.relpath(
             config.frames.resolve(), workspace.root.resolve()
@@ -80,6 +84,10 @@ def run(config: HydrateConfig) -> None:
             workspace, name, columns.copy, version=VERSION, inputs=inputs, config=made_with
         )
         console.print(str(made), markup=False, highlight=False, soft_wrap=True)
+    if report is None:
+        (workspace.root / COVERAGE).unlink(missing_ok=True)
+    else:
+        write_if_changed(workspace.root / COVERAGE, json_bytes(report))
     if release.has("features"):
         from lrmovienet.release.features import read_features
 
@@ -87,8 +95,8 @@ def run(config: HydrateConfig) -> None:
 
 
 def _refuse_others(workspace: Workspace) -> None:
-    for name in ("clips", "records", "pairs"):
-        made = workspace.manifest(name)
+    for name in TABLES:
+        made = workspace.manifest(name) if name != "predictions" else None
         if made is not None and made.stage_version != VERSION:
             raise UserError(
                 f"{workspace.folder(name)}: was made by another verb ({made.stage_version}). Give "
@@ -96,8 +104,10 @@ def _refuse_others(workspace: Workspace) -> None:
             )
 
 
-def _join(config: HydrateConfig, clips: list[dict[str, Any]]) -> dict[str, dict[str, Found]]:
-    """Film -> what became of each of its frames."""
+def _join(
+    config: HydrateConfig, clips: list[dict[str, Any]]
+) -> tuple[dict[str, dict[str, Found]], list[str]]:
+    """Film -> what became of each of its frames; and what could not be read, in words."""
     if config.frames is None or not config.frames.is_dir():
         raise UserError(f"--frames {config.frames}: no such folder.")
     wanted: dict[str, dict[str, dict[str, Any]]] = {}
@@ -107,15 +117,18 @@ def _join(config: HydrateConfig, clips: list[dict[str, Any]]) -> dict[str, dict[
     reader = KeyframeReader(config.frames)
     films = sorted(wanted)
 
+    problems: list[str] = []
+
     def look(movie_id: str) -> dict[str, Found]:
-        return join_film(reader, movie_id, list(wanted[movie_id].values()), config.bits)
+        frames = list(wanted[movie_id].values())
+        return join_film(reader, movie_id, frames, config.bits, problems)
 
     found = {}
     with progress("frames", len(films), "films") as advance, ThreadPoolExecutor(THREADS) as pool:
         for movie_id, of_film in zip(films, pool.map(look, films), strict=True):
             found[movie_id] = of_film
             advance(1)
-    return found
+    return found, sorted({*problems})
 
 
 def _tables(

@@ -34,7 +34,11 @@ class Found:
 
 
 def join_film(
-    reader: KeyframeReader, movie_id: str, frames: Sequence[Mapping[str, Any]], bits: int
+    reader: KeyframeReader,
+    movie_id: str,
+    frames: Sequence[Mapping[str, Any]],
+    bits: int,
+    problems: list[str] | None = None,
 ) -> dict[str, Found]:
     """Look for the frames of one film.
 
@@ -43,22 +47,27 @@ def join_film(
         movie_id: the film.
         frames: what the release says of each: ref, sha256, phash (or None).
         bits: most bits in which the look of the same picture, encoded anew, differs.
+        problems: takes what is there and cannot be read, in words.
 
     Returns:
         The release's reference -> what became of it. A film that is not there has all missing.
     """
+    refs: set[str] = set()
+    problems = [] if problems is None else problems
     try:
-        refs = set(reader.refs(movie_id))
-    except ItemError:
-        refs = set()
+        if reader.place(movie_id) is not None:
+            refs = set(reader.refs(movie_id))
+    except ItemError as error:
+        problems.append(str(error))
     hashes: dict[str, str] = {}
 
     def digest(ref: str) -> str:
         if ref not in hashes:
             try:
                 hashes[ref] = hashlib.sha256(reader.read(ref)).hexdigest()
-            except ItemError:
+            except ItemError as error:
                 hashes[ref] = "not readable"
+                problems.append(str(error))
         return hashes[ref]
 
     found: dict[str, Found] = {}

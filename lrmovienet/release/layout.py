@@ -6,6 +6,7 @@
     croissant.json   the same for machines (MLCommons Croissant)
     eval.yaml        which split is the test
     leaks.json       what splits share
+    CHANGELOG.md     what changed since the release before, where there was one
     manifest.json    version, where everything came from, the sha256 of every other file
     clips/clips.parquet
     relevance/source_train.parquet, target_pairs.parquet, target_dev.parquet, target_test.parquet
@@ -20,7 +21,8 @@ split ``pct20`` of preferences is the files ``pct5``, ``pct10`` and ``pct20``.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,8 @@ from lrmovienet.workspace import read_rows
 FORMAT = 1
 """Raised when a release of this program cannot be read by the one before."""
 
-CARD, CROISSANT, EVALUATION, LEAKS, MANIFEST = (
-    "README.md", "croissant.json", "eval.yaml", "leaks.json", "manifest.json",
+CARD, CROISSANT, EVALUATION, LEAKS, CHANGELOG, MANIFEST = (
+    "README.md", "croissant.json", "eval.yaml", "leaks.json", "CHANGELOG.md", "manifest.json",
 )  # fmt: skip
 
 _HASHED = pa.struct([*KEYFRAME, pa.field("phash", pa.string())])
@@ -120,6 +122,18 @@ def files_of(config: str) -> dict[str, tuple[str, ...]]:
         names = [f"pct{percent}" for percent in PAIR_PERCENTS]
         return {name: tuple(names[: i + 1]) for i, name in enumerate(names)}
     return {"full": (config,)}
+
+
+def is_known(name: str) -> bool:
+    """Whether a release may have a file of this name."""
+    config, _, file = name.partition("/")
+    if not file:
+        return name in (CARD, CROISSANT, EVALUATION, LEAKS, CHANGELOG)
+    if config == "frames":
+        return re.fullmatch(r"frames-\d{5}\.parquet", file) is not None
+    return config in CONFIGS and name in {
+        path_of(config, f) for files in files_of(config).values() for f in files
+    }
 
 
 def path_of(config: str, file: str) -> str:
@@ -237,6 +251,23 @@ class Release:
         if not rows.schema.equals(schema.schema):
             raise UserError(f"{path}: has not the columns of {schema.name!r}. {fix}")
         return rows.select(wanted)
+
+
+def others(release: Release, ignored: Collection[str]) -> list[str]:
+    """Files in a release's folder that do not belong to it, by name.
+
+    Args:
+        release: to be looked through.
+        ignored: names in the folder that are not looked at.
+    """
+    named = {*release.manifest["files"]}
+    found = []
+    for path in sorted(release.root.rglob("*")):
+        name = path.relative_to(release.root)
+        ours = str(name) in named or (str(name) == MANIFEST and not path.is_symlink())
+        if not ours and name.parts[0] not in ignored and (path.is_symlink() or not path.is_dir()):
+            found.append(str(name))
+    return found
 
 
 def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:

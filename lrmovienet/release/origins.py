@@ -1,9 +1,12 @@
 """Where a release's rows came from: stages, models, prompts, and how far people agree."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from lrmovienet.errors import UserError
 from lrmovienet.pseudonyms import is_generated
+from lrmovienet.schema import TABLES
 from lrmovienet.workspace import MADE_BY, Manifest, Workspace
 
 _BY_PEOPLE = ("grading", "pairs", "screening")
@@ -25,12 +28,29 @@ def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
                 "config": {
                     k: v for k, v in made.config.items() if _is_plain(v) and k != "frames_root"
                 },
-                "models": {_short(name): sha256 for name, sha256 in made.models.items()},
+                "models": _models(made.models),
                 "prompts": made.prompts,
                 "rows": made.rows,
                 "dropped": made.rows_dropped,
             }
     return found
+
+
+def require_current(workspace: Workspace) -> None:
+    """Refuse tables that were made of others than the present ones.
+
+    Raises:
+        UserError: naming the table and the verb to run.
+    """
+    for table in ("records", "pairs", "relevance", "preferences"):
+        made = workspace.require(table)
+        for name, digest in made.inputs.items():
+            present = workspace.manifest(name) if name in TABLES else None
+            if present is not None and present.digest != digest:
+                raise UserError(
+                    f"{workspace.folder(table)}: made of another table {name!r} than the present "
+                    f"one. Make it again: lrmovienet {MADE_BY[table]} --workspace {workspace.root}"
+                )
 
 
 def generated(workspace: Workspace) -> bool:
@@ -65,6 +85,15 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, str):
         return "/" not in value and "\\" not in value and len(value) <= 100
     return value is None or isinstance(value, bool | int | float)
+
+
+def _models(models: Mapping[str, str]) -> dict[str, str]:
+    """Names of models, without the folders they lie in, and their sha256."""
+    found: dict[str, str] = {}
+    for name, sha256 in models.items():
+        short = _short(name)
+        found[f"{short} ({sha256[:8]})" if short in found else short] = sha256
+    return found
 
 
 def _short(model: str) -> str:
