@@ -107,6 +107,7 @@ def training_data(
     if percent not in PAIR_PERCENTS:
         raise UserError(f"--percent {percent}: give one of {PAIR_PERCENTS}.")
     targets = tuple(record for record, _ in _load(workspace, "target_pairs", features))
+    workspace.require_current("pairs")
     pairs = _load_pairs(workspace, targets, percent)
     return TrainingData(graded, dev, pairs, targets if regime == "R2" else ())
 

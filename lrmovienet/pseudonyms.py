@@ -4,10 +4,12 @@ The key that makes the pseudonyms stays in the workspace, so that every export a
 gives a person the same one, and nobody without the key can try names out.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,19 +62,18 @@ def _replaced(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
 def _key(path: Path) -> bytes:
     """The workspace's key, made once, for its owner's eyes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise UserError(
-                f"{path}: is damaged. Put a copy back; or delete it, and everybody gets a new "
-                "pseudonym."
-            ) from None
-        return key
-    key = secrets.token_bytes(KEY_BYTES)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(key)
-        opened.flush()
-        os.fsync(opened.fileno())
+    if not path.exists():
+        # Whole before it has its name, and never in place of one that another run made meanwhile.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".") as made:  # mode 0600
+            made.write(secrets.token_bytes(KEY_BYTES))
+            made.flush()
+            os.fsync(made.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(made.name, path)
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise UserError(
+            f"{path}: is damaged. Put a copy back; or delete it, and everybody gets a new "
+            "pseudonym."
+        )
     return key

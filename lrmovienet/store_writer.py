@@ -79,7 +79,7 @@ def put_store(
     encoders: dict[str, Any],
     started: float,
     *,
-    shards: dict[str, list[list[Any]]] | None = None,
+    like: dict[str, Any] | None = None,
     made_of: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Give a folder of arrays its manifest and make it the workspace's store.
@@ -90,8 +90,8 @@ def put_store(
         counts: what `write_arrays` returned, and ``frames_left_out``.
         encoders: identity of the text and of the image encoder.
         started: `time.monotonic` when the work began.
-        shards: ``text_shards`` and ``frame_shards`` of the store that these are the arrays of, by
-            which `encode` goes on with them.
+        like: manifest of the store that these features were in. Where the arrays came out the same,
+            its ``text_shards`` and ``frame_shards`` are kept, by which `encode` goes on with them.
         made_of: more to be kept in the manifest.
 
     Returns:
@@ -104,8 +104,11 @@ def put_store(
         "store_version": STORE_VERSION, "code_version": __version__,
         "key": sha256_of([files, inputs]), "inputs": inputs, "files": files,
         "digest": sha256_of(files), "counts": sizes, "encoders": encoders,
-        **(shards or {"text_shards": [], "frame_shards": []}), **(made_of or {}),
+        "text_shards": [], "frame_shards": [], **(made_of or {}),
     }  # fmt: skip
+    if like and like.get("digest") == manifest["digest"]:
+        for name, total in (("text_shards", sizes["texts"]), ("frame_shards", sizes["frames"])):
+            manifest[name] = _shards(like.get(name), total)
     write_json(whole / "manifest.json", manifest)
     workspace.put_in_place(whole, "features")
     workspace.log_run(
@@ -115,3 +118,12 @@ def put_store(
         python=platform.python_version(), platform=platform.platform(), cores=os.cpu_count(),
     )  # fmt: skip
     return manifest
+
+
+def _shards(given: object, total: int) -> list[list[Any]]:
+    """The shards of a manifest, where they are a key and a size each and make up the whole."""
+    if not isinstance(given, list) or any(
+        not isinstance(one, list) or [*map(type, one)] != [str, int] or one[1] < 1 for one in given
+    ):
+        return []
+    return given if sum(size for _, size in given) == total else []

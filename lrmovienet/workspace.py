@@ -148,6 +148,21 @@ class Workspace:
             )
         return manifest
 
+    def require_current(self, *tables: str) -> None:
+        """Refuse tables that were made of others than the present ones.
+
+        Raises:
+            UserError: naming the table and the verb to run.
+        """
+        for table in tables:
+            for name, digest in self.require(table).inputs.items():
+                present = self.manifest(name) if name in TABLES else None
+                if present is not None and present.digest != digest:
+                    raise UserError(
+                        f"{self.folder(table)}: made of another table {name!r} than the present "
+                        f"one. Make it again: lrmovienet {MADE_BY[table]} --workspace {self.root}"
+                    )
+
     @property
     def candidates_table(self) -> str:
         """The table of what is graded: what screening left, or all candidates."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from lrmovienet.leaks.near import alike, near_texts
+import numpy as np
+
+from lrmovienet.leaks.near import Pairs, alike, near_texts
 from lrmovienet.release.layout import Release
 from lrmovienet.schema import SPLITS
 
@@ -81,19 +83,25 @@ class _Groups:
 
     units: dict[str, tuple[int, Ids]]
     """Name of a thing -> its group, the clips that show it."""
-    neighbours: Sequence[Sequence[int]]
-    """Group -> the groups that are near it, itself among them."""
+    n_groups: int
+    near: Pairs
+    """Groups that are near each other; each is near itself besides."""
 
     def across(self, a: Ids, b: Ids) -> list[list[str]]:
         """Things that a clip of b shows, and *another* clip of a that shows one near it."""
-        of_a: list[Ids] = [set() for _ in self.neighbours]
+        of_a: list[Ids] = [set() for _ in range(self.n_groups)]
         for group, clips in self.units.values():
             of_a[group] |= clips & a
+        left, right = (np.concatenate(pair) for pair in (self.near[:2], self.near[1::-1]))
+        order = np.argsort(left, kind="stable")
+        ends = np.searchsorted(left[order], np.arange(self.n_groups + 1))
         found = []
         for name in sorted(self.units):
             group, clips = self.units[name]
+            near = (int(g) for g in right[order[ends[group] : ends[group + 1]]])
+            neighbours = [group, *near] if clips & b else []
             for clip in sorted(clips & b):
-                others = (other for g in self.neighbours[group] for other in _first(of_a[g], clip))
+                others = (other for g in neighbours for other in _first(of_a[g], clip))
                 other = next(others, None)
                 if other is not None:
                     found.append([name, other])
@@ -106,18 +114,10 @@ def _first(clips: Ids, but: str) -> Iterable[str]:
     return [min(clips - {but})] if clips - {but} else []
 
 
-def _neighbours(n: int, pairs: Iterable[tuple[int, int, float]]) -> list[list[int]]:
-    near = [[group] for group in range(n)]
-    for a, b, _ in pairs:
-        near[a].append(b)
-        near[b].append(a)
-    return near
-
-
 def _texts(clips: Sequence[Mapping[str, Any]], near: float) -> _Groups:
     texts = {text: i for i, text in enumerate(sorted({clip["description"] for clip in clips}))}
     units = {c["clip_id"]: (texts[c["description"]], {c["clip_id"]}) for c in clips}
-    return _Groups(units, _neighbours(len(texts), near_texts(list(texts), near)))
+    return _Groups(units, len(texts), near_texts(list(texts), near))
 
 
 def _frames(
@@ -137,9 +137,8 @@ def _frames(
                 looks[sha256] = look
     equal = {ref[sha256]: (i, showing[sha256]) for i, sha256 in enumerate(showing)}
     values = {look: i for i, look in enumerate(sorted({*looks.values()}))}
-    near = alike([int(look, 16) for look in values], bits)
     similar = {ref[sha256]: (values[look], showing[sha256]) for sha256, look in looks.items()}
     return (
-        _Groups(equal, _neighbours(len(showing), [])),
-        _Groups(similar, _neighbours(len(values), near)),
+        _Groups(equal, len(showing), alike([], bits)),
+        _Groups(similar, len(values), alike([int(look, 16) for look in values], bits)),
     )

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lrmovienet.phash import BITS
 
 WORD = re.compile(r"\w+")
-_AT_ONCE = 4096
+_AT_ONCE = 512
+Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
@@ -17,7 +20,7 @@ def shingles(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + 3]) for i in range(max(len(words) - 2, 1))}
 
 
-def near_texts(texts: Sequence[str], near: float) -> list[tuple[int, int, float]]:
+def near_texts(texts: Sequence[str], near: float) -> Pairs:
     """Pairs of texts whose sets of word triples are nearly the same.
 
     Args:
@@ -26,12 +29,12 @@ def near_texts(texts: Sequence[str], near: float) -> list[tuple[int, int, float]
             triples of both over triples of either), above 0.
 
     Returns:
-        (i, j, Jaccard index) with i < j, by i and j.
+        i, j and Jaccard index of each pair, with i < j, by i and j.
     """
     from scipy.sparse import csr_matrix, triu
 
     if not texts:
-        return []
+        return _joined([])
     number: dict[tuple[str, ...], int] = {}
     columns, ends = [], [0]
     for text in texts:
@@ -46,11 +49,12 @@ def near_texts(texts: Sequence[str], near: float) -> list[tuple[int, int, float]
         rows, others = both.row + start, both.col
         index = both.data / (sizes[rows] + sizes[others] - both.data)
         chosen = np.flatnonzero(index >= near)
-        found += [(int(rows[k]), int(others[k]), float(index[k])) for k in chosen]
-    return sorted(found)
+        chosen = chosen[np.lexsort((others[chosen], rows[chosen]))]
+        found.append((rows[chosen], others[chosen], index[chosen]))
+    return _joined(found)
 
 
-def alike(hashes: Sequence[int], bits: int) -> list[tuple[int, int, int]]:
+def alike(hashes: Sequence[int], bits: int) -> Pairs:
     """Pairs of perceptual hashes that differ in few bits.
 
     Args:
@@ -58,15 +62,24 @@ def alike(hashes: Sequence[int], bits: int) -> list[tuple[int, int, int]]:
         bits: most bits that differ.
 
     Returns:
-        (i, j, number of bits) with i < j, by i and j.
+        i, j and number of bits of each pair, with i < j, by i and j.
     """
     words = np.array(hashes, np.uint64)
     # As signs, so that the number of bits that differ is a scalar product: (64 - a·b) / 2.
     signs = np.unpackbits(words[:, None].view(np.uint8), axis=1).astype(np.float32) * 2 - 1
     found = []
     for start in range(0, len(words), _AT_ONCE):
-        differ = (BITS - signs[start : start + _AT_ONCE] @ signs.T) / 2
-        for row, other in np.argwhere(differ <= bits):
-            if start + row < other:
-                found.append((int(start + row), int(other), int(differ[row, other])))
-    return found
+        differ = (BITS - signs[start : start + _AT_ONCE] @ signs[start:].T) / 2
+        rows, others = np.nonzero(differ <= bits)
+        rows, others = rows[rows < others], others[rows < others]
+        found.append((rows + start, others + start, differ[rows, others]))
+    return _joined(found)
+
+
+def _joined(parts: Sequence[tuple[Any, Any, Any]]) -> Pairs:
+    rows, others, values = ([part[k] for part in parts] for k in range(3))
+    return (
+        np.concatenate([np.empty(0, np.int64), *rows]).astype(np.int64),
+        np.concatenate([np.empty(0, np.int64), *others]).astype(np.int64),
+        np.concatenate([np.empty(0), *values]).astype(np.float64),
+    )

@@ -1,8 +1,12 @@
 """`lrmovienet release build`: a workspace -> a folder that others can load, cite and rebuild."""
 
+import contextlib
 import datetime
+import fcntl
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,7 @@ from lrmovienet.release.layout import (
     others,
     path_of,
 )
-from lrmovienet.release.origins import agreement, generated, provenance, require_current
+from lrmovienet.release.origins import agreement, generated, provenance
 from lrmovienet.release.versions import number, refusal
 from lrmovienet.release.write import write_config
 from lrmovienet.schema import SCHEMA_VERSION
@@ -87,10 +91,29 @@ def run(config: BuildConfig) -> None:
     """
     _refuse(config)
     console = Console(emoji=False)
-    previous = Release.open(config.previous) if config.previous else None
-    _recover(config.out)
     building = config.out.with_name(f".{config.out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
+    with alone(config.out.parent):
+        _recover(config.out)
+        previous = Release.open(config.previous) if config.previous else None
+        if previous is not None and previous.version == config.version:
+            raise UserError(
+                f"--version {config.version}: is that of --previous. Give a higher version, or leave "
+                "--previous out to build the same version again."
+            )
+        shutil.rmtree(building, ignore_errors=True)
+        release = _build_and_replace(config, building, previous, console)
+    files = release.manifest["files"].values()
+    size = sum(of["bytes"] for of in files)
+    console.print(
+        f"{config.out}: version {release.version}, {len(files) + 1} files, {size:,} bytes, content "
+        f"{release.digest[:12]}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _build_and_replace(
+    config: BuildConfig, building: Path, previous: Release | None, console: Console
+) -> Release:
     try:
         release = build(config, building, previous)
         if config.include_frames is not None:
@@ -105,13 +128,7 @@ def run(config: BuildConfig) -> None:
         put_in_place(building, config.out, _replaced(config.out))
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    files = release.manifest["files"].values()
-    size = sum(of["bytes"] for of in files)
-    console.print(
-        f"{config.out}: version {release.version}, {len(files) + 1} files, {size:,} bytes, content "
-        f"{release.digest[:12]}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    return release
 
 
 def build(config: BuildConfig, folder: Path, previous: Release | None) -> Release:
@@ -122,7 +139,7 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
     """
     workspace = Workspace(config.workspace)
     template = card.read_template(config.card)
-    require_current(workspace)
+    workspace.require_current("records", "pairs", "relevance", "preferences")
     head, tail = genres_of_domains(workspace)
     split = workspace.require("records").config
     content = tables.collect(workspace, config.ratings)
@@ -265,8 +282,24 @@ def _replaced(out: Path) -> Path:
     return out.with_name(f".{out.name}.replaced")
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder while something in it is replaced. Raises UserError where another run does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder}: another release is being built here. Wait for it."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
 def _recover(out: Path) -> None:
     """Put a release back that a run killed between two renames had moved away."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     if _replaced(out).exists() and not out.exists():
         _replaced(out).rename(out)

@@ -12,7 +12,7 @@ from rich.text import Text
 from eval.messages import printable
 from lrmovienet.errors import UserError
 from lrmovienet.files import json_bytes, write_if_changed
-from lrmovienet.release.layout import Release
+from lrmovienet.release.layout import CONFIGS, Release
 
 Key = tuple[str, ...]
 
@@ -85,16 +85,18 @@ def compare(old: Release, new: Release) -> dict[str, list[list[Any]]]:
         "preferences turned round": [[*key] for key in sorted(turned)],
         "preferences moved to another subset": _otherwise(pairs_before, pairs_after, "percent"),
         "preferences changed otherwise": _in_the_rest(pairs_before, pairs_after, ("percent",)),
+        **_judgements(old, new, "ratings"),
+        **_judgements(old, new, "pair_ratings"),
     }
 
 
 def entry(old: Release, new: Release, changes: Mapping[str, list[list[Any]]]) -> str:
     """A changelog's entry, in Markdown."""
-    date = new.manifest["about"]["date"]
+    date = new.manifest.get("about", {}).get("date")
     lines = [f"## {new.version}" + (f" ({date})" if date else ""), "", f"Since {old.version}:", ""]
     counted = [f"- {what}: {len(rows):,}" for what, rows in changes.items() if rows]
-    if old.manifest["protocol"] != new.manifest["protocol"]:
-        counted.append(f"- protocol: `{new.manifest['protocol']}`")
+    if old.manifest.get("protocol") != new.manifest.get("protocol"):
+        counted.append(f"- protocol: `{new.manifest.get('protocol')}`")
     return "\n".join([*lines, *(counted or ["- no row changed"])]) + "\n"
 
 
@@ -123,6 +125,17 @@ def _pairs(release: Release) -> dict[Key, dict[str, Any]]:
     if not release.has("preferences"):
         return {}
     return _rows(release, "preferences", ("clip_id", "better", "worse"))
+
+
+def _judgements(old: Release, new: Release, config: str) -> dict[str, list[list[Any]]]:
+    """What single people said, in one release and not, or otherwise, in the other."""
+    key = CONFIGS[config].key
+    before, after = (_rows(r, config, key) if r.has(config) else {} for r in (old, new))
+    return {
+        f"{config} added": _only(after, before),
+        f"{config} removed": _only(before, after),
+        f"{config} changed": _in_the_rest(before, after, ()),
+    }
 
 
 def _rows(release: Release, config: str, key: Key) -> dict[Key, dict[str, Any]]:

@@ -54,7 +54,12 @@ def write_features(path: Path, workspace: Workspace, clips: pa.Table) -> tuple[i
 
     written = write_stream(path, CONFIGS["features"].schema, parts(), PICTURES_A_GROUP)
     left_out = store.manifest["counts"].get("frames_left_out", 0)
-    return written, {"encoders": store.encoders, "frames_left_out": left_out}
+    kept = ("digest", "text_shards", "frame_shards")
+    return written, {
+        "encoders": store.encoders,
+        "frames_left_out": left_out,
+        **{name: store.manifest[name] for name in kept},
+    }
 
 
 def _row(store: FeatureStore, clip_id: str, texts: dict[str, int]) -> pa.Table:
@@ -132,7 +137,7 @@ def read_features(release: Release, workspace: Workspace) -> str:
         about = release.manifest["features"]
         counts["frames_left_out"] = about["frames_left_out"]
         made_of = {"release": release.digest}
-        put_store(workspace, whole, counts, about["encoders"], started, made_of=made_of)
+        put_store(workspace, whole, counts, about["encoders"], started, like=about, made_of=made_of)
         shutil.rmtree(building)
     return f"features: {counts['texts']} texts, {counts['frames']} frames"
 

@@ -16,7 +16,7 @@ KINDS = {
     "same": "under its name, byte for byte",
     "moved": "byte for byte, under another name",
     "alike": "under its name, other bytes, the same picture by how it looks",
-    "other": "its name is there, for another picture",
+    "other": "its name is there, but not this picture",
     "missing": "not there",
 }
 """What can become of a reference; the first three are joined."""

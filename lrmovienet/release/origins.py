@@ -6,7 +6,6 @@ from typing import Any
 
 from lrmovienet.errors import UserError
 from lrmovienet.pseudonyms import is_generated
-from lrmovienet.schema import TABLES
 from lrmovienet.workspace import MADE_BY, Manifest, Workspace
 
 _BY_PEOPLE = ("grading", "pairs", "screening")
@@ -36,23 +35,6 @@ def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
     return found
 
 
-def require_current(workspace: Workspace) -> None:
-    """Refuse tables that were made of others than the present ones.
-
-    Raises:
-        UserError: naming the table and the verb to run.
-    """
-    for table in ("records", "pairs", "relevance", "preferences"):
-        made = workspace.require(table)
-        for name, digest in made.inputs.items():
-            present = workspace.manifest(name) if name in TABLES else None
-            if present is not None and present.digest != digest:
-                raise UserError(
-                    f"{workspace.folder(table)}: made of another table {name!r} than the present "
-                    f"one. Make it again: lrmovienet {MADE_BY[table]} --workspace {workspace.root}"
-                )
-
-
 def generated(workspace: Workspace) -> bool:
     """Whether what is judged, or the judgements, come from `lrmovienet synth`."""
     made: list[Manifest | None] = [workspace.manifest(n) for n in ("candidates", "ratings")]
@@ -67,10 +49,22 @@ def agreement(workspace: Workspace) -> dict[str, Any]:
     path = workspace.root / "annotation" / "agreement.json"
     if not path.is_file():
         return {}
-    report = json.loads(path.read_bytes())
+    try:
+        report = json.loads(path.read_bytes())
+        alphas = _alphas(report)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not a readable report ({error}). Make it again: lrmovienet annotate "
+            f"agreement --workspace {workspace.root}"
+        ) from None
     present = {name: workspace.manifest(name) for name in ("ratings", "pair_ratings", "screenings")}
     if report.get("made_from") != {n: made.digest for n, made in present.items() if made}:
         return {}
+    return alphas
+
+
+def _alphas(report: Any) -> dict[str, dict[str, Any]]:
+    """Name -> value, interval and units, of all that is graded and by source."""
     alphas = {name: report[name]["alpha"] for name in _BY_PEOPLE if name in report}
     for source, alpha in report.get("grading", {}).get("by_source", {}).items():
         alphas[f"grading, labels from {source}"] = alpha

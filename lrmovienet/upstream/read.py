@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -147,22 +147,7 @@ def _put(
             ("image", "frames.npy", "frame_dim"),
         )
     }
-    same = features.manifest.get("files") == hashes
-    # Equal files were cut in equal shards, and `encode` goes on with them.
-    shards = {
-        name: _shards(features.manifest.get(name), total) if same else []
-        for name, total in (("text_shards", counts["texts"]), ("frame_shards", counts["frames"]))
-    }
-    put_store(workspace, whole, counts, encoders, started, shards=shards)
-
-
-def _shards(given: object, total: int) -> list[list[Any]]:
-    """The shards of a manifest, where they are a key and a size each and make up the whole."""
-    if not isinstance(given, list) or any(
-        not isinstance(one, list) or [*map(type, one)] != [str, int] or one[1] < 1 for one in given
-    ):
-        return []
-    return given if sum(size for _, size in given) == total else []
+    put_store(workspace, whole, counts, encoders, started, like=features.manifest)
 
 
 def _remarks(files: "Files", features: "Features") -> list[str]:
