@@ -63,6 +63,9 @@ def _files(path: Path, layout: Layout) -> list[Path]:
         raise RunError(f"{short(str(path))}: {reason}.") from None
     if not path.is_dir():
         return [path]
+    for name in layout.subfolders:  # a workspace, or a release, whatever else lies there
+        if (path / name).is_dir():
+            return _files(path / name, replace(layout, subfolders=()))
     # A workspace keeps beside a table its manifest and the rows that it leaves out.
     skipped = ("dropped-", ".", "_")
     found: dict[str, list[Path]] = {}
@@ -75,9 +78,6 @@ def _files(path: Path, layout: Layout) -> list[Path]:
         raise RunError(f"{path}: holds files of several formats ({names}); give one of them.")
     if found:
         return next(iter(found.values()))
-    for name in layout.subfolders:
-        if (path / name).is_dir():
-            return _files(path / name, replace(layout, subfolders=()))
     raise RunError(f"{path}: no Parquet, JSON Lines, CSV or TREC files in this folder.")
 
 

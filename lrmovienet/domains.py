@@ -47,7 +47,8 @@ def tail_genres(
         if not 1 <= wanted < len(ranked):
             raise UserError(f"--tail_genres {wanted}: give 1 to {len(ranked) - 1}.")
         return ranked[-wanted:]
-    classes = {row["label"] for rows in labels.values() for row in rows}
+    used = [clip["clip_id"] for clip in clips]
+    classes = {row["label"] for clip_id in used for row in labels.get(clip_id, ())}
 
     def distance(n: int) -> float:
         share = len(target_labels(clips, labels, ranked[-n:])) / len(classes)

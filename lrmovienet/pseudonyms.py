@@ -19,6 +19,8 @@ from lrmovienet.errors import UserError
 from lrmovienet.schema import TABLES
 from lrmovienet.workspace import Manifest, Workspace
 
+PROJECTS = ("grading", "pairs", "screening", "adjudication", "pairs-adjudication")
+"""Names of projects that `lrmovienet annotate` gives itself."""
 KEY_FILE, KEY_BYTES = "pseudonyms.key", 32
 
 
@@ -45,9 +47,25 @@ def published(workspace: Workspace, name: str) -> pa.Table:
         if len({*names}) != len(names):
             raise UserError("two annotators got one pseudonym; delete the key and export again.")
         rows = _replaced(rows, "annotator", pa.array(names, pa.string()).take(coded.indices))
+        projects = rows["project"].combine_chunks().dictionary_encode()
+        shown = [_project(name, key) for name in projects.dictionary.to_pylist()]
+        rows = _replaced(rows, "project", pa.array(shown, pa.string()).take(projects.indices))
     days = pc.utf8_slice_codeunits(rows["created_at"], 0, 10)
     rows = _replaced(rows, "created_at", days).select(schema.names)
     return rows.sort_by([(column, "ascending") for column in TABLES[name].key]).cast(schema)
+
+
+def fingerprint(workspace: Workspace) -> str | None:
+    """What tells the key of the pseudonyms from another, where any person's name is replaced."""
+    made = (workspace.manifest(name) for name in ("ratings", "pair_ratings"))
+    if all(manifest is None or is_generated(manifest) for manifest in made):
+        return None
+    return hashlib.sha256(_key(workspace.root / "annotation" / KEY_FILE)).hexdigest()[:16]
+
+
+def _project(name: str, key: bytes) -> str:
+    """A project's name as it may be published: whoever named it may have named people."""
+    return name if name in PROJECTS else "project-" + pseudonym(name, key).rpartition("-")[2]
 
 
 def is_generated(made: Manifest) -> bool:

@@ -60,7 +60,8 @@ class SplitConfig(VerbConfig):
     target_genres: list[str] = field(default_factory=list)
     """The genres that make the target domain, by name, instead of the rarest."""
     test_share: float = PAPER_TEST_SHARE
-    """Share of clips whose target records are the test."""
+    """Share of all clips whose target records are the test; clips without target labels, which
+    give none, count too."""
     dev_share: float = 0.1
     """Share of clips whose target records are for choosing among models. With the protocol paper it
     may be 0: 2,206 clips of 3,206 for pairs, and nothing to choose on, as in the paper."""
@@ -90,8 +91,11 @@ def run(config: SplitConfig) -> None:
     if config.target_genres and config.tail_genres is not None:
         raise UserError("give --target_genres or --tail_genres, not both.")
     workspace = Workspace(config.workspace)
-    names = ("clips", workspace.candidates_table, "relevance", "preferences")
+    names = ("clips", workspace.candidates_table, "relevance")
     inputs = {name: workspace.require(name).digest for name in names}
+    preferences = workspace.manifest("preferences")
+    if preferences is not None:
+        inputs["preferences"] = preferences.digest
     options = {k: v for k, v in config.__dict__.items() if k != "workspace"}
     console = Console()
     records = run_once(
@@ -99,12 +103,22 @@ def run(config: SplitConfig) -> None:
         version=VERSION, inputs=inputs, config=options,
     )  # fmt: skip
     console.print(str(records))
-    inputs = {"records": records.manifest.digest, "preferences": inputs["preferences"]}
+    if preferences is None:
+        console.print("pairs: none, there is no table preferences (nobody has compared labels)")
+    inputs = {
+        "records": records.manifest.digest,
+        **({"preferences": preferences.digest} if preferences else {}),
+    }
     pairs = run_once(
         workspace, "pairs", lambda: make_pairs(workspace, config.seed),
         version=VERSION, inputs=inputs, config={"seed": config.seed},
     )  # fmt: skip
     console.print(str(pairs))
+    there = {*workspace.read("pairs", ["percent"])["percent"].to_pylist()} if preferences else {40}
+    smallest = [percent for percent in PAIR_PERCENTS if percent < min(there)]
+    if smallest:
+        named = ", ".join(f"{percent} %" for percent in smallest)
+        console.print(f"pairs: too few for a subset of {named}")
 
 
 def genres_of_domains(workspace: Workspace) -> tuple[list[str], list[str]]:
@@ -240,7 +254,7 @@ def paper_splits(clip_ids: Sequence[str], config: SplitConfig) -> dict[str, str]
 
 
 def strict_splits(films: Mapping[str, list[Clip]], config: SplitConfig) -> dict[str, str]:
-    """Each clip's target split, film by film, with every stratum of genres in every split.
+    """Each clip's target split, film by film, strata of genres spread over the splits.
 
     Films are taken by their rarest genre and, within a genre, in a seeded order; each goes to the
     split that is furthest below its share of the clips so far.
@@ -279,7 +293,9 @@ def make_pairs(workspace: Workspace, seed: int) -> Columns:
     for row in workspace.read("records", ["clip_id", "domain", "label", "split"]).to_pylist():
         if row["domain"] == "target":
             place[row["clip_id"], row["label"]] = row["split"]
-    rows = workspace.read("preferences", ["clip_id", "better", "worse"]).to_pylist()
+    rows: list[dict[str, Any]] = []
+    if workspace.manifest("preferences"):
+        rows = workspace.read("preferences", ["clip_id", "better", "worse"]).to_pylist()
     kept = []
     for row in rows:
         sides = {place.get((row["clip_id"], row[side])) for side in ("better", "worse")}
@@ -290,7 +306,7 @@ def make_pairs(workspace: Workspace, seed: int) -> Columns:
             row["drop_reason"] = f"held out: the record is in {sides.pop()}"
         else:
             kept.append(row)
-    if not kept:
+    if rows and not kept:
         raise UserError(f"{workspace.root}: no preference lies within a record of target_pairs.")
     kept.sort(key=lambda r: _draw(seed, f"{r['clip_id']}\n{r['better']}\n{r['worse']}"))
     for number, row in enumerate(kept):

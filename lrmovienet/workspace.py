@@ -156,8 +156,7 @@ class Workspace:
         """
         for table in tables:
             for name, digest in self.require(table).inputs.items():
-                present = self.manifest(name) if name in TABLES else None
-                if present is not None and present.digest != digest:
+                if name in TABLES and self.require(name).digest != digest:
                     raise UserError(
                         f"{self.folder(table)}: made of another table {name!r} than the present "
                         f"one. Make it again: lrmovienet {MADE_BY[table]} --workspace {self.root}"

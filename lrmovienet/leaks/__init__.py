@@ -52,12 +52,12 @@ def run(config: LeaksConfig) -> None:
 
     if not (0 < config.near <= 1 and 0 <= config.bits <= 64):
         raise UserError("give --near above 0 and up to 1, and --bits from 0 to 64.")
-    release, console = Release.open(config.release), Console(emoji=False)
+    release, console = Release.open(config.release, "labels"), Console(emoji=False)
     hashes = None
     if config.frames is not None:
         clips = release.read("clips", columns=["keyframes"])["keyframes"].to_pylist()
         frames = {frame["ref"]: frame["sha256"] for of_clip in clips for frame in of_clip}
-        hashes = perceptual_hashes(config.frames, frames)
+        hashes = perceptual_hashes(config.frames, frames, all_of_them=False)
     report = measure(release, config.near, config.bits, hashes)
     console.print(table(report))
     console.print(notes(report), markup=False, highlight=False, soft_wrap=True)

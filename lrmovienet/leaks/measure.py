@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lrmovienet.errors import UserError
 from lrmovienet.leaks.near import Pairs, alike, near_texts
 from lrmovienet.release.layout import Release
 from lrmovienet.schema import SPLITS
@@ -40,6 +41,12 @@ def measure(
     """
     rows = release.read("relevance", columns=["clip_id", "split", "label", "movie_id"]).to_pylist()
     clips = release.read("clips", columns=["clip_id", "description", "keyframes"]).to_pylist()
+    lost = sorted({row["clip_id"] for row in rows} - {clip["clip_id"] for clip in clips})
+    if lost:
+        raise UserError(
+            f"{release.root}: {len(lost)} clips of relevance are not in clips, such as {lost[0]}. "
+            "Get the release again, or build it again."
+        )
     sets: dict[str, dict[str, Ids]] = {
         split: {"films": set(), "clips": set(), "classes": set()} for split in SPLITS
     }

@@ -15,8 +15,14 @@ Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float
 
 
 def shingles(text: str) -> set[tuple[str, ...]]:
-    """The triples of consecutive words of a text; of fewer than three words, all of them as one."""
+    """The triples of consecutive words of a text; of fewer than three words, all of them as one.
+
+    A text without words has none, and is near nothing. Scripts that put no blanks between words are
+    compared by what stands between punctuation.
+    """
     words = WORD.findall(text.lower())
+    if not words:
+        return set()
     return {tuple(words[i : i + 3]) for i in range(max(len(words) - 2, 1))}
 
 

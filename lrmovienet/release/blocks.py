@@ -71,6 +71,11 @@ def _genres(release: Release, counted: dict[str, Any]) -> str:
         for genre, of in counted["genres"].items()
     ]
     text = _table(["genre", "side", "clips", "different labels"], rows)
+    shares = counted["classes_by_domain"]
+    text += (
+        f"\n\nOf {shares['all']:,} different labels {shares['target']:,} are the target's "
+        f"({shares['target'] / max(shares['all'], 1):.1%}; the paper has 4,841 of 15,234, 31.8%)."
+    )
     if counted["without_genre"]:
         text += f"\n\n{counted['without_genre']:,} clips have no genre."
     return text
@@ -121,7 +126,11 @@ def _agreement(release: Release) -> str:
             "–" if alpha["low"] is None else f"[{alpha['low']:.3f}, {alpha['high']:.3f}]"
         )  # fmt: skip
         rows.append([_md(name), value, between, alpha["units"]])
-    return _table(["Krippendorff's alpha", "value", "95 % interval", "labels judged twice"], rows)
+    heading = ["Krippendorff's alpha", "value", "95 % interval", "labels judged twice"]
+    return (
+        f"{_table(heading, rows)}\n\nMeasured on everything that people said, also on what this "
+        "release keeps back."
+    )
 
 
 def _leaks(leaks: dict[str, Any]) -> str:
@@ -162,6 +171,6 @@ def _code(text: str) -> str:
 def _md(text: str) -> str:
     """Text of others, so that it is only text in Markdown and in HTML."""
     plain = " ".join(printable(text).split())
-    for character in "\\`*_|[]<>#":
+    for character in "\\`*_|[]<>#@$~&:":
         plain = plain.replace(character, f"\\{character}")
     return plain

@@ -1,12 +1,7 @@
 """`lrmovienet release build`: a workspace -> a folder that others can load, cite and rebuild."""
 
-import contextlib
 import datetime
-import fcntl
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +12,16 @@ from rich.console import Console
 from lrmovienet import __version__
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
-from lrmovienet.files import json_bytes, put_in_place, sha256_file, write_bytes, write_json
+from lrmovienet.files import json_bytes, sha256_file, write_bytes, write_json
+from lrmovienet.folders import replacing
 from lrmovienet.leaks import BITS, NEAR
 from lrmovienet.leaks.measure import measure
+from lrmovienet.pseudonyms import fingerprint
 from lrmovienet.release import card, tables
 from lrmovienet.release.describe import croissant, evaluation
 from lrmovienet.release.layout import (
     CARD,
+    CHANGELOG,
     CROISSANT,
     EVALUATION,
     FORMAT,
@@ -39,6 +37,7 @@ from lrmovienet.release.origins import agreement, generated, provenance
 from lrmovienet.release.versions import number, refusal
 from lrmovienet.release.write import write_config
 from lrmovienet.schema import SCHEMA_VERSION
+from lrmovienet.splits import VERSION as SPLIT_VERSION
 from lrmovienet.splits import genres_of_domains
 from lrmovienet.workspace import Workspace
 
@@ -91,30 +90,13 @@ def run(config: BuildConfig) -> None:
     """
     _refuse(config)
     console = Console(emoji=False)
-    building = config.out.with_name(f".{config.out.name}.building")
-    with alone(config.out.parent):
-        _recover(config.out)
-        previous = Release.open(config.previous) if config.previous else None
+    with replacing(config.out, 0, lambda out: refuse_others(out, "labels")) as building:
+        previous = Release.open(config.previous, "labels") if config.previous else None
         if previous is not None and previous.version == config.version:
             raise UserError(
-                f"--version {config.version}: is that of --previous. Give a higher version, or leave "
-                "--previous out to build the same version again."
+                f"--version {config.version}: is that of --previous. Give a higher version, or "
+                "leave --previous out to build the same version again."
             )
-        shutil.rmtree(building, ignore_errors=True)
-        release = _build_and_replace(config, building, previous, console)
-    files = release.manifest["files"].values()
-    size = sum(of["bytes"] for of in files)
-    console.print(
-        f"{config.out}: version {release.version}, {len(files) + 1} files, {size:,} bytes, content "
-        f"{release.digest[:12]}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
-
-
-def _build_and_replace(
-    config: BuildConfig, building: Path, previous: Release | None, console: Console
-) -> Release:
-    try:
         release = build(config, building, previous)
         if config.include_frames is not None:
             from lrmovienet.release.frames import write_frames
@@ -125,10 +107,13 @@ def _build_and_replace(
                 "them only where you may, to a gated repository of their own.",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
-        put_in_place(building, config.out, _replaced(config.out))
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return release
+    files = release.manifest["files"].values()
+    size = sum(of["bytes"] for of in files)
+    console.print(
+        f"{config.out}: version {release.version}, {len(files) + 1} files, {size:,} bytes, content "
+        f"{release.digest[:12]}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def build(config: BuildConfig, folder: Path, previous: Release | None) -> Release:
@@ -139,7 +124,13 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
     """
     workspace = Workspace(config.workspace)
     template = card.read_template(config.card)
-    workspace.require_current("records", "pairs", "relevance", "preferences")
+    if workspace.require("records").stage_version != SPLIT_VERSION:
+        raise UserError(
+            f"{workspace.root}: its records were read from a release or from other files, not made "
+            "by `lrmovienet split`. A release is built where its dataset was made."
+        )
+    made = [name for name in ("preferences",) if workspace.manifest(name)]
+    workspace.require_current("records", "pairs", "relevance", *made)
     head, tail = genres_of_domains(workspace)
     split = workspace.require("records").config
     content = tables.collect(workspace, config.ratings)
@@ -176,6 +167,7 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
         "generated": generated(workspace),
         "provenance": provenance(workspace),
         "agreement": agreement(workspace),
+        "pseudonyms": fingerprint(workspace) if config.ratings else None,
         "withheld": content.withheld,
         "features": features,
         "previous": previous and {"version": previous.version, "digest": previous.digest},
@@ -191,7 +183,7 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
     if previous is not None:
         from lrmovienet.release.diff import changelog
 
-        texts["CHANGELOG.md"] = changelog(previous, release).encode()
+        texts[CHANGELOG] = changelog(previous, release).encode()
     for name, text in texts.items():
         write_bytes(folder / name, text)
         files[name] = _entry(folder / name)
@@ -239,9 +231,6 @@ def _refuse(config: BuildConfig) -> None:
             day = None
         if day != config.date:  # other forms of ISO 8601 are not what the catalogues read
             raise UserError(f"--date {config.date}: give a day such as 2026-11-22.")
-    for folder, kind in ((config.out, "labels"), (config.include_frames, "frames")):
-        if folder is not None:
-            refuse_others(folder, kind)
     if config.include_frames is not None:
         out, frames = config.out.resolve(), config.include_frames.resolve()
         if frames == out or frames in out.parents or out in frames.parents:
@@ -249,19 +238,11 @@ def _refuse(config: BuildConfig) -> None:
 
 
 def refuse_others(folder: Path, kind: str) -> None:
-    """Refuse a folder that cannot be replaced by a release of that kind.
+    """Refuse a folder with something in it that a release of that kind must not replace.
 
     Raises:
-        UserError: it is no folder, one stands in it, or it holds anything but such a release.
+        UserError: it holds anything but such a release.
     """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"{folder}: is a file. Give a folder.")
-    if Path.cwd().is_relative_to(folder.resolve()):
-        raise UserError(f"{folder}: you are standing in it, and it will be replaced. Go elsewhere.")
-    if not any(folder.iterdir()):
-        return
     try:
         old = Release.open(folder)
     except UserError as error:
@@ -276,30 +257,3 @@ def refuse_others(folder: Path, kind: str) -> None:
             f"{folder}: holds what does not belong to the release that is there, such as "
             f"{strangers[0]}. Take it out, or give another folder."
         )
-
-
-def _replaced(out: Path) -> Path:
-    return out.with_name(f".{out.name}.replaced")
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder while something in it is replaced. Raises UserError where another run does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{folder}: another release is being built here. Wait for it."
-            ) from None
-        yield
-    finally:
-        os.close(handle)
-
-
-def _recover(out: Path) -> None:
-    """Put a release back that a run killed between two renames had moved away."""
-    if _replaced(out).exists() and not out.exists():
-        _replaced(out).rename(out)

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from eval.messages import printable
 from lrmovienet.errors import UserError
-from lrmovienet.files import json_bytes, write_if_changed
-from lrmovienet.release.layout import CONFIGS, Release
+from lrmovienet.files import json_bytes, sha256_file, write_if_changed
+from lrmovienet.release.layout import CHANGELOG, CONFIGS, Release
 
+GRADE_TOO = ("n_ratings", "spread", "method")
 Key = tuple[str, ...]
 
 
@@ -35,7 +36,7 @@ def run(config: DiffConfig) -> None:
     """
     if len(config.releases) != 2:
         raise UserError("give two folders: lrmovienet diff OLDER NEWER.")
-    old, new = (Release.open(path) for path in config.releases)
+    old, new = (Release.open(path, "labels") for path in config.releases)
     console = Console(emoji=False)
     changes = compare(old, new)
     title = Text(printable(f"{old.version} -> {new.version}"))
@@ -67,6 +68,7 @@ def compare(old: Release, new: Release) -> dict[str, list[list[Any]]]:
     before, after = _clips(old), _clips(new)
     labels_before, labels_after = _labels(old), _labels(new)
     pairs_before, pairs_after = _pairs(old), _pairs(new)
+    regraded = _otherwise(labels_before, labels_after, "grade")
     new_pairs = [key for key in pairs_after if key not in pairs_before]
     old_pairs = [key for key in pairs_before if key not in pairs_after]
     turned = {(c, a, b) for c, a, b in new_pairs} & {(c, b, a) for c, a, b in old_pairs}
@@ -77,7 +79,9 @@ def compare(old: Release, new: Release) -> dict[str, list[list[Any]]]:
         "clips changed": [[*c] for c in after if c in before and after[c] != before[c]],
         "labels added": _only(labels_after, labels_before),
         "labels removed": _only(labels_before, labels_after),
-        "labels regraded": _otherwise(labels_before, labels_after, "grade"),
+        "labels regraded": [row for row in regraded if None not in row[-2:]],
+        "labels whose grade is shown now": [row for row in regraded if row[-2] is None],
+        "labels whose grade is hidden now": [row for row in regraded if row[-1] is None],
         "labels moved to another split": _otherwise(labels_before, labels_after, "split"),
         "labels changed otherwise": _in_the_rest(labels_before, labels_after, ("grade", "split")),
         "preferences added": [[*key] for key in new_pairs if key not in turned],
@@ -102,10 +106,14 @@ def entry(old: Release, new: Release, changes: Mapping[str, list[list[Any]]]) ->
 
 def changelog(old: Release, new: Release) -> str:
     """The older release's changelog with the newer one's entry before it."""
-    path = old.root / "CHANGELOG.md"
-    before = path.read_text(encoding="utf-8") if path.is_file() else "# Changelog\n"
+    path, told = old.root / CHANGELOG, old.manifest["files"].get(CHANGELOG)
+    before = "# Changelog\n"
+    if told is not None:
+        if path.is_symlink() or not path.is_file() or sha256_file(path) != told["sha256"]:
+            raise UserError(f"{path}: is not what the manifest says. Get the release again.")
+        before = path.read_text(encoding="utf-8")
     heading, _, rest = before.partition("\n")
-    below = rest.strip() or f"## {old.version}\n\nThe first release with a changelog."
+    below = rest.strip() or f"## {old.version}\n\nNo changelog was kept."
     return f"{heading}\n\n{entry(old, new, compare(old, new))}\n{below.rstrip()}\n"
 
 
@@ -159,7 +167,9 @@ def _in_the_rest(
     found = []
     for key, row in after.items():
         old = before.get(key, row)
-        names = [name for name in row if name not in told and old[name] != row[name]]
+        # How a grade came about is shown and hidden with it.
+        with_grade = GRADE_TOO if None in (old.get("grade", 0), row.get("grade", 0)) else ()
+        names = [n for n in row if n not in (*told, *with_grade) and old[n] != row[n]]
         if names:
             found.append([*key, ", ".join(names)])
     return found

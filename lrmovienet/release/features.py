@@ -116,25 +116,27 @@ def read_features(release: Release, workspace: Workspace) -> str:
             folder.mkdir(parents=True)
         if sha256_file(path) != release.manifest["files"][f"features/{path.name}"]["sha256"]:
             raise UserError(f"{path}: damaged (its sha256 is not the manifest's). Get it again.")
+        about = release.manifest.get("features")
+        file = pq.ParquetFile(path)
+        if not isinstance(about, dict) or not file.schema_arrow.equals(CONFIGS["features"].schema):
+            raise UserError(f"{path}: not the features of a release. Get it again.")
         texts, frames = Pile(building, "text"), Pile(building, "frames")
         rows: list[tuple[str, str, int]] = []
         frames_of: list[tuple[str, list[int]]] = []
-        file = pq.ParquetFile(path)
         with progress("features", file.metadata.num_rows, "clips") as advance:
             for batch in file.iter_batches(batch_size=8):
                 for i in range(batch.num_rows):
                     row = batch.slice(i, 1)
                     clip_id = row["clip_id"][0].as_py()
-                    for label, span, tokens in _texts(row):
+                    for label, span, tokens in _texts(row, f"{path}: {clip_id}"):
                         key = _hash(span.tobytes(), tokens.tobytes())
                         rows.append((clip_id, label, texts.add(key, tokens, span)))
-                    vectors = _halfs(row["frames"].flatten())
+                    vectors = _halfs(row["frames"].flatten(), f"{path}: {clip_id}")
                     numbers = [frames.add(_hash(v.tobytes()), v[None]) for v in vectors]
                     frames_of.append((clip_id, numbers))
                     advance(1)
         counts = write_arrays(whole, texts.shards(), [made for _, made in frames.shards()])
         write_index(whole, rows, frames_of)
-        about = release.manifest["features"]
         counts["frames_left_out"] = about["frames_left_out"]
         made_of = {"release": release.digest}
         put_store(workspace, whole, counts, about["encoders"], started, like=about, made_of=made_of)
@@ -142,20 +144,27 @@ def read_features(release: Release, workspace: Workspace) -> str:
     return f"features: {counts['texts']} texts, {counts['frames']} frames"
 
 
-def _texts(row: pa.RecordBatch) -> Iterator[tuple[str, Any, Halfs]]:
+def _texts(row: pa.RecordBatch, where: str) -> Iterator[tuple[str, Any, Halfs]]:
     """Label, span (its length, begin and end of the label, tokens cut off) and tokens."""
     labels = row["labels"].flatten().to_pylist()
     spans = row["label_span"].flatten().to_pylist()
     cut = row["tokens_cut"].flatten().to_pylist()
     tokens = row["tokens"].flatten()
     for i, label in enumerate(labels):
-        vectors = _halfs(tokens.slice(i, 1).flatten())
+        vectors = _halfs(tokens.slice(i, 1).flatten(), where)
+        if len(spans[i]) != 2 or not 0 <= spans[i][0] <= spans[i][1] <= len(vectors) or cut[i] < 0:
+            raise UserError(f"{where}: a label lies outside of its text. Get the release again.")
         yield label, np.array([len(vectors), *spans[i], cut[i]], np.int64), vectors
 
 
-def _halfs(lists: pa.ListArray) -> Halfs:
-    """N lists of d numbers -> (n, d)."""
+def _halfs(lists: pa.ListArray, where: str) -> Halfs:
+    """Lists of d finite numbers -> (n, d). Raises UserError where they are something else."""
     flat: Halfs = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float16)
+    lengths = {*lists.value_lengths().to_pylist()}
+    if len(lengths) != 1 or None in lengths or not np.isfinite(flat).all():
+        raise UserError(
+            f"{where}: its features are no finite vectors of one length. Get the release again."
+        )
     return flat.reshape(len(lists), -1)
 
 

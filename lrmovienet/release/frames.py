@@ -5,7 +5,6 @@ to the films' owners; who may pass them on can put them beside it.
 """
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ import pyarrow as pa
 import yaml
 
 from lrmovienet.errors import ItemError, UserError
-from lrmovienet.files import put_in_place, sha256_file, write_bytes, write_json
+from lrmovienet.files import sha256_file, write_bytes, write_json
+from lrmovienet.folders import replacing
 from lrmovienet.keyframes import KeyframeReader, frames_root
 from lrmovienet.progress import progress
+from lrmovienet.release.build import refuse_others
 from lrmovienet.release.dataset_info import configs, dataset_infos
 from lrmovienet.release.layout import CARD, CONFIGS, FORMAT, MANIFEST, Release, digest_of
 from lrmovienet.release.write import GROUP_BYTES, PICTURES_A_GROUP, write_stream
@@ -46,14 +47,11 @@ def write_frames(release: Release, workspace: Workspace, out: Path) -> int:
     Raises:
         UserError: a picture is not there, or is not the one that the release means.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
     reader = KeyframeReader(frames_root(workspace))
     clips = release.read("clips", columns=["clip_id", "keyframes"]).to_pylist()
     files: dict[str, dict[str, Any]] = {}
-    number = 0
-    try:
+    total = sum(len(clip["keyframes"]) for clip in clips)
+    with replacing(out, 0, lambda there: refuse_others(there, "frames")) as building:
         with progress("frames", len(clips), "clips") as advance:
             rows = _rows(reader, clips, advance)
             for row in rows:
@@ -63,21 +61,17 @@ def write_frames(release: Release, workspace: Workspace, out: Path) -> int:
                 files[name] = {
                     "sha256": sha256_file(path), "bytes": path.stat().st_size, "rows": written,
                 }  # fmt: skip
-        number = sum(len(clip["keyframes"]) for clip in clips)
         about = {**release.manifest["about"], "license": "other"}
         manifest = {
             "format": FORMAT, "kind": "frames", "about": about, "version": release.version,
-            "of": release.digest, "pictures": number, "files": files, "splits": {},
+            "of": release.digest, "pictures": total, "files": files, "splits": {},
         }  # fmt: skip
         text = frames_card(Release(building, manifest)).encode()
         write_bytes(building / CARD, text)
         files[CARD] = {"sha256": sha256_file(building / CARD), "bytes": len(text)}
         manifest["digest"] = digest_of(files)
         write_json(building / MANIFEST, manifest)
-        put_in_place(building, out, out.with_name(f".{out.name}.replaced"))
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return number
+    return total
 
 
 def frames_card(release: Release) -> str:

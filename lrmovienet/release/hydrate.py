@@ -53,7 +53,7 @@ def run(config: HydrateConfig) -> None:
     """
     if not 0 <= config.bits <= 64:
         raise UserError(f"--bits {config.bits}: give 0 to 64.")
-    release, workspace = Release.open(config.release), Workspace(config.workspace)
+    release, workspace = Release.open(config.release, "labels"), Workspace(config.workspace)
     console = Console(emoji=False)
     _refuse_others(workspace)
     clips = release.read("clips").to_pylist()
@@ -84,6 +84,15 @@ def run(config: HydrateConfig) -> None:
             workspace, name, columns.copy, version=VERSION, inputs=inputs, config=made_with
         )
         console.print(str(made), markup=False, highlight=False, soft_wrap=True)
+    kept = _kept(tables["records"])
+    if any(n < all_of for n, all_of in kept.values()):
+        told = ", ".join(f"{n} of {all_of} records of {s}" for s, (n, all_of) in kept.items())
+        console.print(
+            f"left after what was dropped: {told}. Scores on these are not the release's.",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    if report is not None:
+        report["records"] = {s: {"kept": n, "all": all_of} for s, (n, all_of) in kept.items()}
     if report is None:
         (workspace.root / COVERAGE).unlink(missing_ok=True)
     else:
@@ -164,6 +173,18 @@ def _tables(
         }
         for name, rows in found_rows.items()
     }
+
+
+def _kept(records: Columns) -> dict[str, tuple[int, int]]:
+    """Split -> the records that are left, of all."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    columns = ("split", "clip_id", "domain", "drop_reason")
+    for split, clip_id, domain, reason in zip(*(records[c] for c in columns), strict=True):
+        left, whole = found.setdefault(split, (set(), set()))
+        whole.add(f"{clip_id} {domain}")
+        if reason is None:
+            left.add(f"{clip_id} {domain}")
+    return {split: (len(left), len(whole)) for split, (left, whole) in sorted(found.items())}
 
 
 def _table(report: dict[str, Any]) -> Table:

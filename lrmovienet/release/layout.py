@@ -23,15 +23,17 @@ split ``pct20`` of preferences is the files ``pct5``, ``pct10`` and ``pct20``.
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lrmovienet.columns import Column, Table
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of
+from lrmovienet.release.versions import number
 from lrmovienet.schema import (
     CLIPS,
     KEYFRAME,
@@ -43,9 +45,12 @@ from lrmovienet.schema import (
     RECORDS,
     RELEVANCE,
     SPLITS,
+    validate,
 )
 from lrmovienet.workspace import read_rows
 
+MAX_ROWS = 5_000_000
+"""Of one file; a file of some kilobytes can claim to hold billions."""
 FORMAT = 1
 """Raised when a release of this program cannot be read by the one before."""
 
@@ -60,11 +65,31 @@ _VECTOR = pa.list_(pa.float16())
 _PICTURE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 
-def _with(table: Table, name: str, type_: pa.DataType) -> tuple[Column, ...]:
-    return tuple(
-        Column(c.name, type_, c.expected, c.ok, c.nullable) if c.name == name else c
-        for c in table.columns
+def _are_frames(values: pa.Array) -> pa.Array:
+    """At least one keyframe, each with reference and sha256; looks of up to 64 bits."""
+    return pa.array(
+        [
+            bool(frames)
+            and all(
+                frame is not None
+                and frame["ref"]
+                and frame["sha256"]
+                and _LOOK.fullmatch(frame["phash"] or "0")
+                for frame in frames
+            )
+            for frames in values.to_pylist()
+        ],
+        pa.bool_(),
     )
+
+
+_LOOK = re.compile(r"[0-9a-f]{1,16}", re.ASCII)
+_CLIPS = tuple(
+    Column("keyframes", pa.list_(_HASHED), "keyframes, each with ref and sha256", _are_frames)
+    if column.name == "keyframes"
+    else column
+    for column in CLIPS.columns
+)
 
 
 def _of(table: Table, *names: str) -> tuple[Column, ...]:
@@ -77,7 +102,7 @@ def _of(table: Table, *names: str) -> tuple[Column, ...]:
 
 
 CONFIGS = {
-    "clips": Table("clips", CLIPS.key, _with(CLIPS, "keyframes", pa.list_(_HASHED))),
+    "clips": Table("clips", CLIPS.key, _CLIPS),
     "relevance": Table(
         "relevance",
         RECORDS.key,
@@ -147,13 +172,19 @@ class Release:
 
     root: Path
     manifest: dict[str, Any]
+    seen: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Files that were read once, and are what they should be."""
 
     @classmethod
-    def open(cls, root: Path) -> "Release":
+    def open(cls, root: Path, kind: str | None = None) -> "Release":
         """Open the release in a folder.
 
+        Args:
+            root: the folder.
+            kind: ``labels`` or ``frames``; None for either.
+
         Raises:
-            UserError: there is none, or its manifest is damaged or of another format.
+            UserError: there is none, or its manifest is damaged or of another format or kind.
         """
         path = root / MANIFEST
         if not path.is_file():
@@ -176,7 +207,10 @@ class Release:
             raise UserError(f"{path}: not a release's manifest: something is missing in it.")
         if not inside:
             raise UserError(f"{path}: not a release's manifest: it names files outside the folder.")
-        return cls(root, manifest)
+        release = cls(root, manifest)
+        if kind not in (None, release.kind):
+            raise UserError(f"{root}: is a release of {release.kind}; give the one of {kind}.")
+        return release
 
     @property
     def kind(self) -> str:
@@ -240,17 +274,26 @@ class Release:
         )
 
     def _read_file(self, name: str, schema: Table, columns: Sequence[str] | None) -> pa.Table:
-        path = self.root / name
+        path, told = self.root / name, self.manifest["files"][name]
         fix = "Get the release again, or build it again."
         if not path.is_file():
             raise UserError(f"{path}: named in the manifest but not there. {fix}")
-        if sha256_file(path) != self.manifest["files"][name]["sha256"]:
+        if name not in self.seen and sha256_file(path) != told["sha256"]:
             raise UserError(f"{path}: damaged (its sha256 is not the manifest's). {fix}")
-        wanted = list(columns) if columns else schema.schema.names
-        rows = read_rows(path)
-        if not rows.schema.equals(schema.schema):
+        try:
+            footer = pq.ParquetFile(path)
+            there, same = footer.metadata.num_rows, footer.schema_arrow.equals(schema.schema)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise UserError(f"{path}: not a readable Parquet file ({error}). {fix}") from None
+        if not same:
             raise UserError(f"{path}: has not the columns of {schema.name!r}. {fix}")
-        return rows.select(wanted)
+        if there > MAX_ROWS or there != told.get("rows", there):
+            raise UserError(f"{path}: has {there:,} rows, which is not what it should. {fix}")
+        if name in self.seen:
+            return read_rows(path, list(columns) if columns else None)
+        rows = validate(read_rows(path), schema, str(path))
+        self.seen.add(name)
+        return rows.select(columns) if columns else rows
 
 
 def others(release: Release, ignored: Collection[str]) -> list[str]:
@@ -275,13 +318,18 @@ def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
     return sha256_of(sorted([name, of["sha256"]] for name, of in files.items()))
 
 
+MEMBERS = {
+    "relevance": ("clip_id", "domain", "label"), "preferences": ("clip_id", "better", "worse"),
+}  # fmt: skip
+
+
 def membership(release: Release) -> dict[str, str]:
-    """Split -> hash over its records: which labels of which clips belong to it, in their order."""
-    columns = ["clip_id", "domain", "label"]
+    """Split -> hash over what belongs to it: labels of clips in their order, or pairs of labels."""
     found = {}
-    for split in release.splits("relevance"):
-        rows = release.read("relevance", split, columns)
-        found[split] = sha256_of([rows[name].to_pylist() for name in columns])
+    for config, columns in MEMBERS.items():
+        for split in release.splits(config):
+            rows = release.read(config, split, columns)
+            found[split] = sha256_of([rows[name].to_pylist() for name in columns])
     return found
 
 
@@ -289,7 +337,9 @@ def _is_manifest(manifest: Any) -> bool:
     """Whether everything that is read of every manifest is there."""
     files = manifest["files"]
     return (
-        all(isinstance(manifest[name], str) for name in ("version", "digest"))
+        number(manifest["version"]) is not None
+        and isinstance(manifest["digest"], str)
+        and manifest.get("kind", "labels") in ("labels", "frames")
         and all(isinstance(manifest.get(name, {}), dict) for name in ("about", "splits"))
         and all(
             isinstance(of, dict)

@@ -8,6 +8,11 @@ from lrmovienet.errors import UserError
 from lrmovienet.pseudonyms import is_generated
 from lrmovienet.workspace import MADE_BY, Manifest, Workspace
 
+CHOICES = (
+    "protocol", "no_genre", "equal_grades", "target_genres", "method", "order", "size", "source",
+    "split", "detector", "missing",
+)  # fmt: skip
+"""Options of stages whose words are the program's own (or genres, which the release has anyway)."""
 _BY_PEOPLE = ("grading", "pairs", "screening")
 
 
@@ -24,9 +29,7 @@ def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
                 "digest": made.digest,
                 "stage_version": made.stage_version,
                 "code_version": made.code_version,
-                "config": {
-                    k: v for k, v in made.config.items() if _is_plain(v) and k != "frames_root"
-                },
+                "config": {k: v for k, v in made.config.items() if _is_plain(k, v)},
                 "models": _models(made.models),
                 "prompts": made.prompts,
                 "rows": made.rows,
@@ -37,7 +40,8 @@ def provenance(workspace: Workspace) -> dict[str, dict[str, Any]]:
 
 def generated(workspace: Workspace) -> bool:
     """Whether what is judged, or the judgements, come from `lrmovienet synth`."""
-    made: list[Manifest | None] = [workspace.manifest(n) for n in ("candidates", "ratings")]
+    names = ("candidates", "ratings", "pair_ratings")
+    made: list[Manifest | None] = [workspace.manifest(name) for name in names]
     return any(manifest is not None and is_generated(manifest) for manifest in made)
 
 
@@ -72,12 +76,12 @@ def _alphas(report: Any) -> dict[str, dict[str, Any]]:
     return {name: {key: alpha[key] for key in names} for name, alpha in alphas.items()}
 
 
-def _is_plain(value: Any) -> bool:
-    """Numbers, yes or no, and names; no places."""
+def _is_plain(name: str, value: Any) -> bool:
+    """Numbers, yes or no, and the choices among words of our own; no text that a person typed."""
     if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
+        return all(_is_plain(name, item) for item in value)
     if isinstance(value, str):
-        return "/" not in value and "\\" not in value and len(value) <= 100
+        return name in CHOICES and len(value) <= 100
     return value is None or isinstance(value, bool | int | float)
 
 

@@ -45,7 +45,9 @@ def collect(workspace: Workspace, ratings: bool) -> Tables:
         of_split = relevance.filter(pc.equal(relevance["split"], split))
         if of_split.num_rows:
             files["relevance", split] = of_split
-    preferences = _preferences(workspace)
+    preferences = CONFIGS["preferences"].empty()
+    if workspace.manifest("preferences"):
+        preferences = _preferences(workspace)
     for percent in PAIR_PERCENTS:
         of_subset = preferences.filter(pc.equal(preferences["percent"], percent))
         if of_subset.num_rows:

@@ -52,7 +52,7 @@ def run(config: StatsConfig) -> None:
             raise UserError(f"--{name} {getattr(config, name)}: give a number, 0 or more.")
     if config.frames is not None and not config.frames.is_dir():
         raise UserError(f"--frames {config.frames}: no such folder.")
-    release = Release.open(config.release)
+    release = Release.open(config.release, "labels")
     out = _folder(config)
     report, files, notes = make(release, config)
     _clear(out / CARDS, files)

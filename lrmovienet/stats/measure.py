@@ -51,6 +51,10 @@ def measure(release: Release) -> dict[str, Any]:
         },
         "splits": {split: _split(of) for split, of in by_split.items() if of},
         "genres": {g: {"clips": per_genre[g], "classes": len(classes[g])} for g in ranked},
+        "classes_by_domain": {
+            "all": len(used),
+            **{d: len({r["label"] for r in rows if r["domain"] == d}) for d in DOMAINS},
+        },
         "without_genre": sum(not clip["genres"] for clip in clips),
         "frequencies": _sorted(Counter(used.values())),
         "labels_per_record": {

@@ -16,6 +16,8 @@ MOST_FRAMES = 10_000
 MOST_CHUNK_BYTES = 1 << 28
 MOST_TEXT_BYTES = 1 << 26
 """Of the attribute and the dataset that hold JSON."""
+MOST_NUMBERS = 1 << 14
+"""Of a vector; the largest encoders have some thousands."""
 
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 """What h5py raises at damaged files."""
@@ -152,6 +154,8 @@ class Features:
                 )
             encoders = json.loads(self.file.attrs["encoders"])
             self.dims = (int(encoders["text"]["dim"]), int(encoders["image"]["dim"]))
+            if not all(1 <= dim <= MOST_NUMBERS for dim in self.dims):
+                raise ValueError(f"vectors of {self.dims} numbers; at most {MOST_NUMBERS}")
             if any(
                 not isinstance(e[k], str) for e in encoders.values() for k in ("name", "sha256")
             ):

@@ -1,5 +1,6 @@
 """An item of the official files, held to what the official code does with it."""
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ def entry_of(item: dict[str, Any], split: str, counts: Counter[str]) -> Entry:
     clip = item.get("clip", {})
     if not isinstance(clip, dict):
         raise ItemError("`clip` is no object")
+    _refuse_odd(clip)
     hashes = clip.get("frames_sha256", [""] * len(frames))
     if not isinstance(hashes, list) or len(hashes) != len(frames):
         raise ItemError("has not one frames_sha256 a frame")
@@ -79,6 +81,23 @@ def entry_of(item: dict[str, Any], split: str, counts: Counter[str]) -> Entry:
         tuple((ref, text_of(h, "a sha256") or None) for ref, h in zip(frames, hashes, strict=True)),
         {name: value for name, value in clip.items() if name != "frames_sha256"},
     )
+
+
+def _refuse_odd(clip: dict[str, Any]) -> None:
+    """Raises ItemError where what we wrote of a clip is not of the kind we wrote."""
+    if clip.get("title") is not None:
+        text_of(clip["title"], "`clip.title`")
+    for name in ("shot", "frame"):
+        value = clip.get(name, [0, 0])
+        whole = isinstance(value, list) and [*map(type, value)] == [int, int]
+        if not whole or not 0 <= value[0] <= value[1] < 2**31:
+            raise ItemError(f"`clip.{name}` is not a first and a last number")
+    for name in ("start_s", "end_s"):
+        value = clip.get(name)
+        if value is not None and (
+            type(value) not in (int, float) or not (math.isfinite(value) and value >= 0)
+        ):
+            raise ItemError(f"`clip.{name}` is no number of seconds")
 
 
 def index_of(item: dict[str, Any], labels: int) -> list[tuple[int, int]]:

@@ -19,9 +19,9 @@ from rich.console import Console
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.files import atomic_open
+from lrmovienet.folders import replacing
 from lrmovienet.progress import progress
 from lrmovienet.schema import PAIR_PERCENTS
-from lrmovienet.upstream.folder import replacing
 from lrmovienet.upstream.layout import ANNOTATED, FEATURES, FROM_GRADES, PAIR_FOLDER, PAIRS, STAGES
 from lrmovienet.upstream.records import Record, Tables
 from lrmovienet.workspace import Workspace
@@ -65,7 +65,7 @@ def run(config: WriteConfig) -> None:
     sizes = tables.sizes
     needed = bytes_needed(store, sum(sizes), len(sizes))
     counts: Counter[str] = Counter()
-    with replacing(config.out, needed) as folder, contextlib.ExitStack() as stack:
+    with replacing(config.out, needed, _refuse_others) as folder, contextlib.ExitStack() as stack:
         (folder / PAIR_FOLDER).mkdir()
         stages = {s: stack.enter_context(_list_file(folder / n)) for s, n in STAGES.items()}
         pairs = {p: stack.enter_context(_list_file(folder / n)) for p, n in PAIRS.items()}
@@ -185,3 +185,15 @@ def _say(config: WriteConfig, tables: Tables, counts: Counter[str], size: int) -
         )
     for line in lines:
         Console(emoji=False).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _refuse_others(out: Path) -> None:
+    """Raises UserError where the folder holds what an export does not: it would be lost."""
+    own = {*STAGES.values(), *PAIRS.values(), FEATURES, PAIR_FOLDER}
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*"))
+    others = [name for name in names if name not in own]
+    if others:
+        raise UserError(
+            f"{out}: holds other files than an export, such as {', '.join(others[:3])}. Give a "
+            "new or empty folder: the whole folder is replaced."
+        )

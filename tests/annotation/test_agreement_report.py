@@ -291,7 +291,7 @@ def test_alpha_of_screening(tmp_path):
     ]  # fmt: skip
     put(Workspace(tmp_path), "screenings", rows)
     found = measure(Workspace(tmp_path), AgreementConfig(tmp_path, resamples=100))
-    assert set(found) == {"resamples", "seed", "screening"}
+    assert set(found) == {"resamples", "seed", "made_from", "screening"}
     # 8 values: 5 keep, 1 drop, 2 correct; 2 disagree. 1 - 7 * 2 / (64 - 25 - 1 - 4).
     assert found["screening"]["alpha"]["value"] == pytest.approx(1 - 14 / 34, abs=1e-12)
     assert found["screening"]["alpha"]["clips"] == 4
@@ -345,9 +345,12 @@ def test_the_same_ratings_are_the_same_files(tmp_path):
     for folder, some in zip(folders, (rows, rows[::-1]), strict=True):
         put(Workspace(folder), "ratings", some)
         run(AgreementConfig(folder, resamples=100))
-    for name in ("agreement.json", "agreement.png"):
-        first, second = ((folder / "annotation" / name).read_bytes() for folder in folders)
-        assert first == second
+    first, second = ((f / "annotation" / "agreement.png").read_bytes() for f in folders)
+    assert first == second
+    one, other = (json.loads((f / "annotation" / "agreement.json").read_bytes()) for f in folders)
+    # Another order of rows is another table, and the report says which it was made from.
+    assert one.pop("made_from") != other.pop("made_from")
+    assert one == other
 
 
 def test_out_is_where_it_goes_and_the_picture_is_of_grading_alone(tmp_path, capsys):

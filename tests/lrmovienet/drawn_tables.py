@@ -29,6 +29,9 @@ class Tables:
     def read(self, table: str, columns: object = None) -> pa.Table:
         return pa.Table.from_pylist(self.tables[table])
 
+    def manifest(self, table: str) -> bool:
+        return table in self.tables
+
 
 def records(text: str, **options) -> list[dict]:
     columns = make_records(Tables(text), SplitConfig(**options))

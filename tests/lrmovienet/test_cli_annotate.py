@@ -11,10 +11,10 @@ from annotation.export import ExportConfig
 from annotation.plan import PlanConfig
 from annotation.push import PushConfig
 from annotation.simulate import SimulateConfig
-from lrmovienet.cli import GROUP, VERBS, main, parse
+from lrmovienet.cli import VERBS, main, parse
 from lrmovienet.errors import UserError
 
-ANNOTATE = [verb for verb in VERBS if verb.startswith(f"{GROUP} ")]
+ANNOTATE = [verb for verb in VERBS if verb.startswith("annotate ")]
 
 
 def left(words: list[str], capsys: pytest.CaptureFixture) -> tuple[int, str, str]:

@@ -265,6 +265,9 @@ class Tables:
     def read(self, table: str, columns: object = None) -> pa.Table:
         return pa.Table.from_pylist(self.tables[table])
 
+    def manifest(self, table: str) -> bool:
+        return table in self.tables
+
 
 @pytest.mark.parametrize(
     ("n", "within"), [(8, [1, 2, 4, 8]), (80, [10, 20, 40, 80]), (3, [0, 0, 1, 3])]

@@ -191,8 +191,9 @@ def test_the_target_domain_is_what_split_makes_of_it(tmp_path_factory, drawn, wa
     grades = {"grade": [1] * n, "n_ratings": [1] * n, "spread": [0] * n, "method": ["m"] * n}
     put(root, "relevance", {**columns, **grades}, {})
     config = SplitConfig(
-        protocol="paper", tail_genres=wanted, test_share=0.3, dev_share=0.3, min_labels=1
-    )
+        protocol="paper", tail_genres=wanted, test_share=0.3, dev_share=0.3, min_labels=1,
+        no_genre="source", equal_grades="keep",
+    )  # fmt: skip
     try:
         records = make_records(Workspace(root), config)
     except UserError as error:

@@ -1,6 +1,7 @@
 """What changed between two releases: each kind of change by hand, and what must hold of any two."""
 
 import copy
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from making import contents
 from small_releases import clip, pair, record, refused, write_release
 
 from lrmovienet.cli import main
+from lrmovienet.errors import UserError
 from lrmovienet.release.diff import changelog, compare, entry
 
 ADDED, REMOVED = ("clips added", "labels added", "preferences added"), (
@@ -20,6 +22,7 @@ ADDED, REMOVED = ("clips added", "labels added", "preferences added"), (
 KINDS = (*ADDED, *REMOVED, "clips changed", "labels regraded", "labels moved to another split",
          "preferences turned round", "preferences moved to another subset",
          "labels changed otherwise", "preferences changed otherwise",
+         "labels whose grade is shown now", "labels whose grade is hidden now",
          *(f"{config} {change}" for config in ("ratings", "pair_ratings")
            for change in ("added", "removed", "changed")))  # fmt: skip
 
@@ -109,7 +112,7 @@ CASES = {
     ),
     "a grade that was hidden": (
         set_in("relevance", {"clip_id": "b_0000", "label": "mud"}, grade=0),
-        {"labels regraded": [["b_0000", "target", "mud", None, 0]]},
+        {"labels whose grade is shown now": [["b_0000", "target", "mud", None, 0]]},
     ),
     "another split": (
         set_in("relevance", {"clip_id": "c_0000"}, split="target_dev"),
@@ -121,7 +124,7 @@ CASES = {
     "another split and another grade": (
         set_in("relevance", {"clip_id": "c_0000", "label": "sea"}, split="target_pairs",
                grade=None),
-        {"labels regraded": [["c_0000", "target", "sea", 0, None]],
+        {"labels whose grade is hidden now": [["c_0000", "target", "sea", 0, None]],
          "labels moved to another split": [
              ["c_0000", "target", "sea", "target_test", "target_pairs"]]},
     ),
@@ -161,11 +164,14 @@ CASES = {
 def backwards(changes):
     """What the changes are when they are undone."""
     swap = dict(zip((*ADDED, *REMOVED), (*REMOVED, *ADDED), strict=True))
+    shown, hidden = "labels whose grade is shown now", "labels whose grade is hidden now"
+    swap |= {shown: hidden, hidden: shown}
     found = {}
     for kind, rows in changes.items():
         if kind == "preferences turned round":
             rows = sorted([c, worse, better] for c, better, worse in rows)
-        elif kind in ("labels regraded", "labels moved to another split",
+        elif kind in ("labels regraded", "labels whose grade is shown now",
+                      "labels whose grade is hidden now", "labels moved to another split",
                       "preferences moved to another subset"):  # fmt: skip
             rows = [[*row[:-2], row[-1], row[-2]] for row in rows]
         found[swap.get(kind, kind)] = rows
@@ -286,7 +292,10 @@ def test_what_changed_makes_the_newer_of_the_older_and_back(one, other):
     labels = dict(one[1])
     for row in changes["labels removed"]:
         del labels[tuple(row)]
-    for *key, was, now in changes["labels regraded"]:
+    for *key, was, now in (
+        *changes["labels regraded"], *changes["labels whose grade is shown now"],
+        *changes["labels whose grade is hidden now"],
+    ):  # fmt: skip
         assert labels[tuple(key)][1] == was
         labels[tuple(key)] = (labels[tuple(key)][0], now)
     for *key, was, now in changes["labels moved to another split"]:
@@ -321,7 +330,8 @@ def test_the_verb_prints_counts_and_writes_every_row(tmp_path, capsys):
     assert main(["diff", str(old.root), str(new.root), "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "1.0.0 -> 1.1.0" in shown
-    assert "Since 1.0.0:\n\n- labels regraded: 1\n- labels moved to another split: 1\n" in shown
+    counted = "- labels whose grade is hidden now: 1\n- labels moved to another split: 1\n"
+    assert f"Since 1.0.0:\n\n{counted}" in shown
     assert "c_0000, target, sea, 0, hidden" in shown
     assert "removed" not in shown
     assert json.loads(out.read_bytes()) == compare(old, new)
@@ -363,17 +373,23 @@ def test_a_changelog_grows_at_its_top_and_keeps_what_was_written(tmp_path):
     log = changelog(first, second)
     assert log == (
         "# Changelog\n\n## 1.1.0 (2026-02-03)\n\nSince 1.0.0:\n\n- labels regraded: 1\n\n"
-        "## 1.0.0\n\nThe first release with a changelog.\n"
+        "## 1.0.0\n\nNo changelog was kept.\n"
     )
     # Somebody adds a sentence of their own, and another heading.
     kept = log.replace("# Changelog", "# What changed", 1) + "\nIt was a good year: 1.0.0 – über.\n"
     (second.root / "CHANGELOG.md").write_text(kept, encoding="utf-8")
+    assert "No changelog was kept." in changelog(second, first)  # the manifest does not name it
+    told = {"sha256": hashlib.sha256(kept.encode()).hexdigest(), "bytes": len(kept.encode())}
+    second.manifest["files"]["CHANGELOG.md"] = told
     CASES["a clip less"][0](tables)
     third = write_release(tmp_path / "3", **tables, version="2.0.0", protocol="paper")
     assert changelog(second, third) == (
         "# What changed\n\n## 2.0.0\n\nSince 1.1.0:\n\n- clips removed: 1\n- labels removed: 2\n"
         "- protocol: `paper`\n\n" + kept.split("\n\n", 1)[1]
     )
+    (second.root / "CHANGELOG.md").write_text(kept + "Not what was released.\n")
+    with pytest.raises(UserError, match=r"CHANGELOG\.md: is not what the manifest says"):
+        changelog(second, third)
 
 
 def test_many_rows_are_counted_with_commas(tmp_path):

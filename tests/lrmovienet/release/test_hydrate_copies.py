@@ -251,4 +251,4 @@ def test_a_folder_of_frames_is_no_release_to_hydrate(tmp_path, capsys):
     manifest = json.loads((release / "manifest.json").read_bytes())
     manifest |= {"kind": "frames", "files": {}}
     (release / "manifest.json").write_text(json.dumps(manifest))
-    assert "no config clips here" in refused(capsys, release, "--workspace", tmp_path / "h")
+    assert "is a release of frames" in refused(capsys, release, "--workspace", tmp_path / "h")

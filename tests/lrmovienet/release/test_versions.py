@@ -114,7 +114,7 @@ def test_releases_one_after_the_other_in_one_folder(tiny, paper, tmp_path):
     assert second.manifest["previous"] == {"version": "1.0.0", "digest": first.digest}
     text = (out / "CHANGELOG.md").read_text()
     assert "## 1.0.1 (2026-05-06)\n\nSince 1.0.0:" in text
-    assert text.endswith("## 1.0.0\n\nThe first release with a changelog.\n")
+    assert text.endswith("## 1.0.0\n\nNo changelog was kept.\n")
     third = built_as(paper, out, "2.0.0", out)
     log = (out / "CHANGELOG.md").read_text()
     assert log.endswith(text.partition("\n\n")[2])

@@ -160,9 +160,10 @@ def test_hostile_texts_are_put_on_one_line(tmp_path):
     rows = label_rows(
         "f2_0000 target target_pairs a none image\nf2_0000 target target_pairs b none image"
     )
-    for row, label in zip(rows, ("x" * 150, strange), strict=True):
+    hostile = "evil <b>[/] $_x$ `&`"  # no label can hold what a terminal obeys
+    for row, label in zip(rows, ("x" * 150, hostile), strict=True):
         row["label"] = label
-    pairs = [("f2_0000", strange, "x" * 150, 5)]
+    pairs = [("f2_0000", hostile, "x" * 150, 5)]
     (sample,) = sampled(small_release(tmp_path, rows, clips, pairs), 2, 0)
     card = sample.card
     texts = [card.heading, card.facts, card.description, *(s.label for s in card.labels)]

@@ -18,7 +18,7 @@ from upstream_files import clip, features, films, put, record
 from lrmovienet.cli import main
 from lrmovienet.errors import UserError
 from lrmovienet.features import FeatureStore
-from lrmovienet.upstream.folder import replacing
+from lrmovienet.folders import replacing
 from lrmovienet.upstream.write import WriteConfig, pairs_of_grades, run
 from lrmovienet.workspace import Workspace
 
@@ -306,7 +306,7 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path, out, capsys):
 def test_too_small_a_disk_is_said_beforehand(exported, tmp_path):
     out, before = exported
     said = r"1e\+09 GB are to be written, and .* GB are free"
-    with pytest.raises(UserError, match=said), replacing(out, 10**18):
+    with pytest.raises(UserError, match=said), replacing(out, 10**18, lambda _: None):
         pytest.fail("began to write")
     assert content(out) == before
     assert {p.name for p in tmp_path.iterdir()} == {"w", "out"}
@@ -314,7 +314,7 @@ def test_too_small_a_disk_is_said_beforehand(exported, tmp_path):
 
 def test_an_interrupt_leaves_the_export_as_it_was(exported, tmp_path):
     out, before = exported
-    with pytest.raises(KeyboardInterrupt), replacing(out, 0) as folder:
+    with pytest.raises(KeyboardInterrupt), replacing(out, 0, lambda _: None) as folder:
         (folder / "val_data.json").write_text("[")
         raise KeyboardInterrupt
     assert content(out) == before

@@ -4,29 +4,27 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lrmovienet.errors import UserError
-from lrmovienet.upstream.layout import FEATURES, PAIR_FOLDER, PAIRS, STAGES
-
-OWN = {*STAGES.values(), *PAIRS.values(), FEATURES, PAIR_FOLDER}
 
 
 @contextlib.contextmanager
-def replacing(out: Path, needed: int) -> Iterator[Path]:
+def replacing(out: Path, needed: int, refuse: Callable[[Path], None]) -> Iterator[Path]:
     """Yield an empty folder beside `out`, which replaces it when the block ends well.
 
     A block that fails leaves `out` as it was. A run that is killed leaves the unfinished folder
     behind, and the next one deletes it.
 
     Args:
-        out: where the folder goes; may be there, with the files of an earlier export only.
+        out: where the folder goes.
         needed: bytes that will be written, to be said beforehand where they do not fit.
+        refuse: raises UserError where what is there now must not be replaced.
 
     Raises:
-        UserError: `out` holds other files or is a file, there is no room, the place cannot be
-            written, or another run writes there.
+        UserError: `out` is a file, one stands in it, there is no room, the place cannot be written,
+            another run writes there, or `refuse` says so.
     """
     target = out.resolve()
     beside = target.with_name(f".{target.name}.building")
@@ -40,7 +38,9 @@ def replacing(out: Path, needed: int) -> Iterator[Path]:
         try:
             if aside.is_dir() and not target.exists():  # killed between the two renames
                 aside.rename(target)
-            _refuse_others(target, out)
+            _refuse_places(target, out)
+            if target.is_dir() and any(target.iterdir()):
+                refuse(target)
             _refuse_small_disk(beside, out, needed)
             _empty(beside)
             yield beside
@@ -88,18 +88,11 @@ def _refuse_small_disk(beside: Path, out: Path, needed: int) -> None:
         )
 
 
-def _refuse_others(target: Path, out: Path) -> None:
-    """Raises UserError where the folder holds what an export does not: it would be lost."""
+def _refuse_places(target: Path, out: Path) -> None:
     if target.exists() and not target.is_dir():
         raise UserError(f"{out}: is a file; give a folder.")
-    others = sorted(
-        name for path in target.rglob("*") if (name := str(path.relative_to(target))) not in OWN
-    )
-    if others:
-        raise UserError(
-            f"{out}: holds other files than an export, such as {', '.join(others[:3])}. Give a "
-            "new or empty folder: the whole folder is replaced."
-        )
+    if Path.cwd().is_relative_to(target):
+        raise UserError(f"{out}: you are standing in it, and it will be replaced. Go elsewhere.")
 
 
 def _empty(folder: Path) -> None:
