@@ -45,8 +45,8 @@ from lrmovienet.schema import (
     RECORDS,
     RELEVANCE,
     SPLITS,
-    validate,
 )
+from lrmovienet.validation import validate
 from lrmovienet.workspace import read_rows
 
 MAX_ROWS = 5_000_000

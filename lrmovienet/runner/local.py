@@ -27,7 +27,8 @@ from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.progress import progress
 from lrmovienet.runner import Columns, Stage, count, take
-from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES, from_columns
+from lrmovienet.schema import DROPPED, SCHEMA_VERSION, TABLES
+from lrmovienet.validation import from_columns
 from lrmovienet.workspace import (
     Manifest,
     Part,

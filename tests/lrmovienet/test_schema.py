@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from eval.labels import normal_form
 from lrmovienet.errors import UserError
-from lrmovienet.schema import IMAGE_LABELS, PREDICTIONS, RECORDS, TABLES, from_columns, validate
+from lrmovienet.schema import IMAGE_LABELS, PREDICTIONS, RECORDS, TABLES
+from lrmovienet.validation import from_columns, validate
 
 GOOD = {
     "clip_id": ["c1"], "label": ["dog"], "score": [0.5], "frames_hit": [1],

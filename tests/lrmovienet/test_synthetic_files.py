@@ -10,10 +10,11 @@ import pytest
 
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file
-from lrmovienet.schema import TABLES, validate
+from lrmovienet.schema import TABLES
 from lrmovienet.synthetic import SynthConfig, run
 from lrmovienet.synthetic.plan import plan
 from lrmovienet.synthetic.world import scenes
+from lrmovienet.validation import validate
 from lrmovienet.workspace import Workspace
 
 

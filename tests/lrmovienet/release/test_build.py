@@ -11,7 +11,8 @@ from making import build, contents, copied, keys, rows_of, verb
 
 from lrmovienet.release.check import check
 from lrmovienet.release.layout import CONFIGS, Release, path_of
-from lrmovienet.schema import PAIR_PERCENTS, SPLITS, validate
+from lrmovienet.schema import PAIR_PERCENTS, SPLITS
+from lrmovienet.validation import validate
 from lrmovienet.workspace import Workspace
 
 MADE = {

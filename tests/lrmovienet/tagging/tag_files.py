@@ -4,8 +4,9 @@ import csv
 import io
 import json
 
-from lrmovienet.schema import IMAGE_LABELS, from_columns
+from lrmovienet.schema import IMAGE_LABELS
 from lrmovienet.tagging.precomputed import image_labels, read
+from lrmovienet.validation import from_columns
 
 REFS = [f"tt1/shot_0000_img_{i}.jpg" for i in range(3)]
 CLIPS = {

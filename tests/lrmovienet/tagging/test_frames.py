@@ -14,9 +14,10 @@ from tagged import demo_frames, put
 
 from lrmovienet.errors import ItemError
 from lrmovienet.keyframes import KeyframeReader
-from lrmovienet.schema import IMAGE_LABELS, from_columns
+from lrmovienet.schema import IMAGE_LABELS
 from lrmovienet.tagging.frames import ENTRY, ClipLabels, FrameTags, side_by_side
 from lrmovienet.tagging.imagenet import ImageNetTagger
+from lrmovienet.validation import from_columns
 
 
 @dataclass

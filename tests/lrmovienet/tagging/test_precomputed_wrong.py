@@ -11,8 +11,9 @@ from tag_files import CLIPS, REFS, jsonl, rows_of
 from tagged import tag, write_clips
 
 from lrmovienet.errors import UserError
-from lrmovienet.schema import DROPPED, IMAGE_LABELS, from_columns
+from lrmovienet.schema import DROPPED, IMAGE_LABELS
 from lrmovienet.tagging.precomputed import MAX_LINE, image_labels, read
+from lrmovienet.validation import from_columns
 
 CLIP = {"clip_id": "tt1_0001"}
 
