@@ -17,6 +17,8 @@ from making import build, contents, copied, generated, people
 from lrmovienet.release.layout import CONFIGS
 from lrmovienet.release.write import ROWS_A_GROUP, write_config, write_stream
 
+pytestmark = pytest.mark.slow
+
 
 def parquet_of(root):
     return {name: data for name, data in contents(root).items() if name.endswith(".parquet")}

@@ -27,6 +27,8 @@ from lrmovienet.encode import encode
 from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 # A release of three films by hand, and what a copy of them can be like.
 PICTURES = {ref(f, i): picture(10 * n + i) for n, f in enumerate(("fa", "fb", "fc"))
             for i in range(3)}  # fmt: skip

@@ -25,6 +25,8 @@ CLIENT = """
 import sys, types
 from pathlib import Path
 from publish_files import PublishConfig, only_hashes, run
+
+pytestmark = pytest.mark.slow
 check = types.ModuleType("lrmovienet.release.check")
 check.check = only_hashes
 sys.modules[check.__name__] = check

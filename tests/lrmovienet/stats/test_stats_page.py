@@ -13,6 +13,8 @@ from lrmovienet.stats.measure import measure
 from lrmovienet.stats.page import page
 from lrmovienet.stats.samples import sampled
 
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>alert('&')</script>\"><img src=http://x.test/a.png onerror=1>{{ 7 * 7 }}"
 VOID = {"meta", "img", "br", "link"}
 

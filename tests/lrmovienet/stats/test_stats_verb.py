@@ -13,6 +13,8 @@ import lrmovienet
 from lrmovienet.cli import main
 from lrmovienet.stats.measure import measure
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"clips_per_genre", "classes_per_genre", "label_frequencies", "labels_per_record",
          "grades_by_genre", "grades_by_source"}  # fmt: skip
 
