@@ -15,6 +15,8 @@ from upload_server import WRITER, UploadHub
 from lrmovienet.errors import UserError
 from lrmovienet.release.remote import PAUSES, NoAnswer, again
 
+pytestmark = pytest.mark.slow
+
 HOWS = (503, "cut", "lost", "half")
 STEPS = (
     "POST /api/repos/create", "POST .*/preupload/", "POST .*/objects/batch", "PUT /lfs/",
@@ -26,7 +28,6 @@ import sys, types
 from pathlib import Path
 from publish_files import PublishConfig, only_hashes, run
 
-pytestmark = pytest.mark.slow
 check = types.ModuleType("lrmovienet.release.check")
 check.check = only_hashes
 sys.modules[check.__name__] = check
