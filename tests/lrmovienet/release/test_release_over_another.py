@@ -56,7 +56,7 @@ def killed_at(moment: str, workspace: Path, out: Path) -> int:
     [
         ("fsync:0", "old"), ("fsync:9", "old"), ("fsync:15", "old"),
         # Before the two renames, between them, and after them with the older one still beside it.
-        ("rename:0", "old"), ("rename:1", "nothing"), ("rmtree:2", "new"),
+        ("rename:0", "old"), ("rename:1", "nothing"), ("rmtree:1", "new"),
     ],
 )  # fmt: skip
 def test_a_killed_build_leaves_the_older_release_or_the_newer(
