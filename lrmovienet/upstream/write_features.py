@@ -74,6 +74,7 @@ def features_file(path: Path, store: FeatureStore, most_labels: int) -> Iterator
     )
     dim = store.encoders["text"]["dim"]
     buffer = np.zeros((most_labels, TOKENS, dim), np.float32)
+    filled = [0] * most_labels  # how far each row of it holds numbers; beyond are zeros
     last = ("", "")  # the last record's id and clip
 
     def add(item_id: str, clip_id: str, labels: Sequence[str]) -> None:
@@ -86,7 +87,8 @@ def features_file(path: Path, store: FeatureStore, most_labels: int) -> Iterator
             shapes, tokens = store.text_shard(text, text + 1)
             spans[row] = shapes[0]
             buffer[row, : len(tokens)] = tokens
-            buffer[row, len(tokens) :] = 0
+            buffer[row, len(tokens) : filled[row]] = 0
+            filled[row] = len(tokens)
         group = file.create_group(item_id)
         group.create_dataset("text_emb", data=buffer[: len(labels)]).attrs["spans"] = spans
         if last[1] == clip_id:
