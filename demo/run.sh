@@ -41,5 +41,7 @@ echo
 echo "== What the films gave (pictures: $films/cards/)"
 lrm show --workspace "$films"
 echo
+echo "== The generated corpus as a release: $out/release, and a page about it: $out/release-stats/index.html"
+echo
 echo "== How well the rankers do on target_test of the generated corpus (source grades only, R0)"
 lrm score --workspace "$corpus"
