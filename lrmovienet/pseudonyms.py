@@ -19,7 +19,11 @@ from lrmovienet.errors import UserError
 from lrmovienet.schema import TABLES
 from lrmovienet.workspace import Manifest, Workspace
 
-PROJECTS = ("grading", "pairs", "screening", "adjudication", "pairs-adjudication")
+PROJECTS = tuple(
+    f"{form}{round_}"
+    for form in ("screening", "grading", "pairs")
+    for round_ in ("", "-adjudication")
+)
 """Names of projects that `lrmovienet annotate` gives itself."""
 KEY_FILE, KEY_BYTES = "pseudonyms.key", 32
 

@@ -179,3 +179,27 @@ def test_the_key_is_one_though_several_ask_for_it_at_once(tmp_path):
             thread.join()
         assert len({*found}) == 1, found
         (tmp_path / "annotation" / KEY_FILE).unlink()
+
+
+def test_a_project_that_somebody_named_gets_a_pseudonym_and_ours_keep_their_names(tmp_path):
+    from annotation.forms import FORMS
+
+    ours = [f"{form}{end}" for form in FORMS for end in ("", "-adjudication")]
+    theirs = ["round one, jane.doe@example.org", "grading "]
+    columns = {
+        "clip_id": [f"c_{i:04d}" for i in range(len(ours) + 2)], "project": [*ours, *theirs],
+    }  # fmt: skip
+    n = len(columns["clip_id"])
+    rest = {
+        "label": ["dog"] * n, "annotator": ["ann"] * n, "grade": [1] * n, "lead_time_s": [1.0] * n,
+        "created_at": ["2026-11-22T10:00:00"] * n, "guidelines_version": ["1"] * n,
+        "position": [0] * n, "preannotated": [False] * n,
+    }  # fmt: skip
+    run_once(
+        Workspace(tmp_path), "ratings", lambda: {**columns, **rest}, version="pull-1", inputs={},
+        config={},
+    )  # fmt: skip
+    shown = published(Workspace(tmp_path), "ratings")["project"].to_pylist()
+    assert shown[: len(ours)] == ours
+    assert len({*shown[len(ours) :]}) == 2
+    assert all(name.startswith("project-") and "jane" not in name for name in shown[len(ours) :])
