@@ -31,7 +31,7 @@ lrm train --workspace "$corpus" --ranker prior
 lrm train --workspace "$corpus" --ranker lexical
 lrm train --workspace "$corpus" --ranker lr2ppo-base
 lrm predict --workspace "$corpus"
-lrm release build --workspace "$corpus" --out "$out/release"
+lrm "release build" --workspace "$corpus" --out "$out/release"
 lrm stats "$out/release" --frames "$corpus/movienet"
 
 echo "== 3/3  Generated people at a real Label Studio server: candidates -> ratings -> relevance ($out/people)"
