@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,20 +68,6 @@ def sha256_given(path: Path, option: str) -> str:
     if not path.is_file():
         raise UserError(f"--{option} {path}: no such file.")
     return sha256_file(path)
-
-
-def put_in_place(whole: Path, final: Path, replaced: Path) -> None:
-    """Move a finished folder to its place; an older one goes in the same step.
-
-    A run killed in between leaves the older folder as `replaced`.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():
-        replaced.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-        final.rename(replaced)
-    whole.rename(final)
-    shutil.rmtree(replaced, ignore_errors=True)
 
 
 class HashCache:

@@ -29,7 +29,6 @@ from lrmovienet.columns import Table
 from lrmovienet.errors import UserError
 from lrmovienet.files import (
     json_bytes,
-    put_in_place,
     sha256_file,
     sha256_of,
     write_bytes,
@@ -232,7 +231,14 @@ class Workspace:
 
         A run killed in between leaves the older folder in ``.replaced``, where it is found.
         """
-        put_in_place(whole, self.root / name, self.root / ".replaced" / name)
+        final, replaced = self.root / name, self.root / ".replaced" / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            replaced.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+            final.rename(replaced)
+        whole.rename(final)
+        shutil.rmtree(replaced, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

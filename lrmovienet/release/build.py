@@ -129,8 +129,9 @@ def build(config: BuildConfig, folder: Path, previous: Release | None) -> Releas
             f"{workspace.root}: its records were read from a release or from other files, not made "
             "by `lrmovienet split`. A release is built where its dataset was made."
         )
-    made = [name for name in ("preferences",) if workspace.manifest(name)]
-    workspace.require_current("records", "pairs", "relevance", *made)
+    workspace.require_current("records", "pairs", "relevance")
+    if workspace.manifest("preferences"):
+        workspace.require_current("preferences")
     head, tail = genres_of_domains(workspace)
     split = workspace.require("records").config
     content = tables.collect(workspace, config.ratings)

@@ -146,4 +146,6 @@ def read_leaks(release: Release) -> dict[str, Any]:
         raise UserError(f"{release.root / LEAKS}: not readable ({error}).") from None
     if not isinstance(found, dict) or not {"near", "bits", "shared"} <= {*found}:
         raise UserError(f"{release.root / LEAKS}: not a report of leaks.")
+    if not (0 < found["near"] <= 1 and 0 <= found["bits"] <= 64):
+        raise UserError(f"{release.root / LEAKS}: no thresholds. Build the release again.")
     return found
