@@ -93,7 +93,7 @@ def training_data(
     Args:
         workspace: holds clips and records, and for R1 and R2 pairs.
         regime: R0, R1 or R2.
-        percent: share of the target's pairs, 5, 10, 20 or 40; not used in R0.
+        percent: share of the target's pairs, 0, 5, 10, 20 or 40; not used in R0.
         features: where records read their features.
 
     Raises:
@@ -104,8 +104,8 @@ def training_data(
     dev = load_graded(workspace, "target_dev", features)
     if regime == "R0":
         return TrainingData(graded, dev)
-    if percent not in PAIR_PERCENTS:
-        raise UserError(f"--percent {percent}: give one of {PAIR_PERCENTS}.")
+    if percent not in (0, *PAIR_PERCENTS):
+        raise UserError(f"--percent {percent}: give one of {(0, *PAIR_PERCENTS)}.")
     targets = tuple(record for record, _ in _load(workspace, "target_pairs", features))
     workspace.require_current("pairs")
     pairs = _load_pairs(workspace, targets, percent)

@@ -1,6 +1,7 @@
 """`lrmovienet predict`: trained rankers -> the tables ``predictions/<split>/<name>``."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -26,51 +27,81 @@ class PredictConfig(VerbConfig):
     """Names under rankers/; default: all of them."""
     split: Literal["target_test", "target_dev", "target_pairs", "source_train"] = "target_test"
     """The split whose records are scored."""
+    features: Path | None = None
+    """Folder of a feature store. Default: the workspace's own."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where rankers score, wherever they were trained. Another can change the last bits."""
 
 
 def run(config: PredictConfig) -> None:
     """Make one table of predictions a ranker.
 
     Raises:
-        UserError: there is no such ranker, or the features are not those it was trained on.
+        UserError: there is no such ranker, the features are not those it was trained on, or the
+            device is not there.
     """
     from baselines.train import trained
 
+    if config.device != "cpu":
+        from lrmovienet.encoders import require_device
+
+        require_device(config.device)
     workspace = Workspace(config.workspace)
     names = config.ranker or trained(workspace)
     if not names:
         raise UserError(
             f"{workspace.root / 'rankers'}: no rankers here yet. Run first: lrmovienet train "
-            f"--workspace {workspace.root}"
+            f"lr2ppo --workspace {workspace.root}, or another `train` verb."
         )
     console = Console()
     for name in names:
-        outcome = predict(workspace, name, config.split)
+        outcome = predict(workspace, name, config.split, config.features, config.device)
         console.print(str(outcome), markup=False, highlight=False, soft_wrap=True)
 
 
-def predict(workspace: Workspace, name: str, split: str) -> "Outcome":
-    """Score the records of a split with one ranker, unless that is done."""
+def predict(
+    workspace: Workspace,
+    name: str,
+    split: str,
+    features: Path | None = None,
+    device: str = "cpu",
+) -> "Outcome":
+    """Score the records of a split with one ranker, unless that is done.
+
+    Args:
+        workspace: holds the ranker and the records.
+        name: of the ranker.
+        split: of the records.
+        features: folder of a feature store; None for the workspace's own.
+        device: where the ranker scores.
+
+    Raises:
+        UserError: there is no such ranker or split, or the features are not those it was trained
+            on, or lack some labels.
+    """
     from baselines.data import load_records
+    from baselines.prepare import open_features, require_features
     from baselines.train import read_ranker
-    from lrmovienet.features import FeatureStore
     from lrmovienet.runner.local import run_once
 
-    ranker, manifest = read_ranker(workspace, name)
+    ranker, manifest = read_ranker(workspace, name, device)
     inputs = {table: workspace.require(table).digest for table in ("clips", "records")}
     inputs[f"rankers/{name}"] = manifest["digest"]
-    features = None
+    config = {"ranker": manifest["ranker"], "split": split}
+    store = None
     if ranker.uses_features:
-        features = FeatureStore.of(workspace)
-        features.require(manifest["encoders"], f"the ranker {name!r}")
-        inputs["features"] = features.digest
+        store = open_features(workspace, features)
+        store.require(manifest["encoders"], f"the ranker {name!r}")
+        require_features(store, workspace, [split])
+        inputs["features"] = store.digest
+        config["device"] = device
     return run_once(
         workspace,
         f"predictions/{split}/{name}",
-        lambda: score_all(ranker, load_records(workspace, split, features)),
+        lambda: score_all(ranker, load_records(workspace, split, store)),
         version=f"predict-1:{manifest['ranker']}",
         inputs=inputs,
-        config={"ranker": manifest["ranker"], "split": split},
+        config=config,
     )
 
 

@@ -16,6 +16,9 @@ RANKERS = {
     "prior": "baselines.floors:PriorRanker",
     "lexical": "baselines.floors:LexicalRanker",
     "lr2ppo-base": "baselines.lr2ppo.base:BaseRanker",
+    "lr2ppo-reward": "baselines.lr2ppo.reward:RewardRanker",
+    "lr2ppo": "baselines.lr2ppo.ppo:PPORanker",
+    "preference": "baselines.preference:PreferenceRanker",
 }
 """Name -> where its class is. A module is imported when its ranker is asked for."""
 

@@ -1,153 +1,233 @@
-"""`lrmovienet train`: records and features -> a ranker under ``<workspace>/rankers/<name>/``."""
+"""`lrmovienet train …`: records and features -> a ranker under ``<workspace>/rankers/<name>/``.
 
+Each ranker is a verb of its own, with its own options; what they share is here.
+"""
+
+import contextlib
 import json
 import os
 import platform
 import re
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from baselines.data import Regime
+from baselines.prepare import Ready, by_first
 from lrmovienet import __version__
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_file, sha256_of, write_json
+from lrmovienet.torchrun import is_first
 from lrmovienet.workspace import Workspace
 
 if TYPE_CHECKING:
+    from baselines.data import TrainingData
     from baselines.ranker import Ranker
 
-RANKER_VERSION = 2
+RANKER_VERSION = 3
 """Raised when the same data and options would give another ranker."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
 class TrainConfig(VerbConfig):
-    """Options of `lrmovienet train`."""
+    """Options of every ranker's training."""
 
-    ranker: Literal["lr2ppo-base", "prior", "lexical", "random"] = "lr2ppo-base"
-    """lr2ppo-base: stage 1 of LR²PPO; prior: a label's mean grade in training; lexical: how much of
-    the label stands in the description; random: a random order."""
-    regime: Regime = "R0"
-    """What it may learn from: R0 source grades; R1 and some target pairs; R2 and target records."""
-    percent: int = 10
-    """Share of the target's pairs that R1 and R2 may use: 5, 10, 20 or 40."""
-    seed: int = 0
-    """Of everything random in training; 0 or more."""
+    data: Path | None = None
+    """Folder of a release; it becomes the workspace first (`hydrate`). Default: the workspace as
+    it is."""
     name: str | None = None
-    """Its folder under rankers/. Default: the ranker's name, then the regime unless it is R0, then
-    the seed unless it is 0."""
-    preset: Literal["small", "paper"] = "small"
-    """lr2ppo-base: numbers for the packaged encoders and a CPU, or the paper's."""
-    epochs: int | None = None
-    """lr2ppo-base: times through the records, instead of the preset's."""
-    learning_rate: float | None = None
-    """lr2ppo-base: instead of the preset's."""
-    batch_size: int | None = None
-    """lr2ppo-base: records a step, instead of the preset's."""
-    device: str = "cpu"
-    """lr2ppo-base: cpu or cuda."""
+    """Its folder under rankers/. Default: the ranker's name, with what is not as usual."""
 
 
-def run(config: TrainConfig) -> None:
-    """Train one ranker, or say that it is there.
+@dataclass(frozen=True)
+class Job:
+    """One ranker to be trained."""
+
+    kind: str
+    """Its name in `RANKERS`."""
+    name: str
+    """Its folder's name."""
+    regime: Regime
+    make: Callable[[], "Ranker"]
+    """The untrained ranker; called where it has to be trained."""
+    options: dict[str, Any]
+    """All that makes it what it is, but for data."""
+    percent: int = 0
+    """Share of the target's pairs; 0 in R0."""
+    after: dict[str, str] = field(default_factory=dict)
+    """Rankers it starts from, in an order that may matter, and their digests."""
+    events: Path | None = None
+    """Folder of what is written for TensorBoard; emptied where training begins anew."""
+
+
+def train(ready: Ready, job: Job) -> str:
+    """Train one ranker and put it in place, unless it is there. Returns what came of it.
+
+    Under torchrun all processes call this; the first one alone writes.
 
     Raises:
-        UserError: a table is missing or an option is wrong.
+        UserError: a table is missing, or training came to nothing.
     """
-    outcome = train(Workspace(config.workspace), config)
-    Console().print(outcome, markup=False, highlight=False, soft_wrap=True)
+    with _locked(ready):
+        return _train(ready, job)
 
 
-def train(workspace: Workspace, config: TrainConfig) -> str:
-    """Train one ranker and put it in place. Returns what came of it."""
+def _train(ready: Ready, job: Job) -> str:
     from baselines.data import training_data
-    from baselines.ranker import ranker_class
-    from lrmovienet.features import FeatureStore
 
     started = time.monotonic()
-    name = _name(config)
-    kind = ranker_class(config.ranker)
-    if config.regime not in kind.regimes:
-        raise UserError(
-            f"--regime {config.regime}: {config.ranker} learns in {', '.join(kind.regimes)} only; "
-            "a row of that regime would be the same row under another name."
-        )
-    ranker, options = _make(config)
-    with workspace.locked():
-        tables = ["clips", "records"] + (["pairs"] if config.regime != "R0" else [])
-        inputs = {table: workspace.require(table).digest for table in tables}
-        features = FeatureStore.of(workspace) if kind.uses_features else None
-        if features:
-            inputs["features"] = features.digest
-        made_from = {
-            "ranker": config.ranker, "ranker_version": RANKER_VERSION, "regime": config.regime,
-            "percent": config.percent if config.regime != "R0" else 0, "seed": config.seed,
-            "options": options, "inputs": inputs,
-            "encoders": features.encoders if features else {},
-        }  # fmt: skip
-        key = sha256_of(made_from)
-        final = workspace.root / "rankers" / name
-        if _is_whole(final, key):
-            return f"rankers/{name}: up to date"
-        data = training_data(workspace, config.regime, config.percent, features)
-        building = workspace.building(f"rankers/{name}")
-        for other in building.iterdir():
-            if other.name != key:
-                shutil.rmtree(other)
-        working = building / key
-        working.mkdir(exist_ok=True)
-        ranker.fit(data, working)
-        whole = workspace.root / ".building" / "rankers" / f"{name}.whole"
-        shutil.rmtree(whole, ignore_errors=True)
-        ranker.save(whole)
-        files = {path.name: sha256_file(path) for path in sorted(whole.iterdir())}
-        manifest = {
-            **made_from, "key": key, "files": files, "digest": sha256_of(files),
-            "code_version": __version__,
-        }  # fmt: skip
-        write_json(whole / "manifest.json", manifest)
-        workspace.put_in_place(whole, f"rankers/{name}")
+    workspace, store, world = ready.workspace, ready.store, ready.world
+    tables = ["clips", "records"] + (["pairs"] if job.regime != "R0" else [])
+    inputs = {table: workspace.require(table).digest for table in tables}
+    if store:
+        inputs["features"] = store.digest
+    inputs |= {f"rankers/{name}": digest for name, digest in job.after.items()}
+    made_from = {
+        "ranker": job.kind, "ranker_version": RANKER_VERSION, "regime": job.regime,
+        "percent": job.percent, "seed": seed_in(job.options), "options": job.options,
+        "inputs": inputs, "after": list(job.after), "encoders": store.encoders if store else {},
+    }  # fmt: skip
+    key = sha256_of(made_from)
+    if world.gather([is_whole(workspace.root / "rankers" / job.name, key)])[0][0]:
+        return f"rankers/{job.name}: up to date"
+    data = training_data(workspace, job.regime, job.percent, store)
+    building = workspace.root / ".building" / "rankers" / job.name
+    working = building / key
+    by_first(world, lambda: _make_room(job, building, working))
+    ranker = job.make()
+    ranker.fit(data, working)
+    manifest = {**made_from, "key": key, "processes": world.size, "code_version": __version__}
+
+    def put() -> None:
+        _put(workspace, job, ranker, manifest, started)
         shutil.rmtree(building)
-        wall_s = time.monotonic() - started
-        workspace.log_run(
-            table=f"rankers/{name}", digest=manifest["digest"], wall_s=round(wall_s, 3),
-            finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            python=platform.python_version(), platform=platform.platform(), cores=os.cpu_count(),
-        )  # fmt: skip
-    return f"rankers/{name}: {len(data.graded)} source records, {wall_s:.1f} s"
+
+    by_first(world, put)
+    return f"rankers/{job.name}: {_seen(data)}, {time.monotonic() - started:.1f} s"
 
 
-def read_ranker(workspace: Workspace, name: str) -> tuple["Ranker", dict[str, Any]]:
-    """A trained ranker of the workspace, and its manifest.
+def _make_room(job: Job, building: Path, working: Path) -> None:
+    """Leave the state of a killed run of the same training, and no other."""
+    building.mkdir(parents=True, exist_ok=True)
+    for other in building.iterdir():
+        if other != working:
+            shutil.rmtree(other)
+    if job.events and not working.exists():
+        shutil.rmtree(job.events, ignore_errors=True)
+    working.mkdir(exist_ok=True)
+
+
+def _put(
+    workspace: Workspace, job: Job, ranker: "Ranker", manifest: dict[str, Any], started: float
+) -> None:
+    # Its name begins as no ranker's does.
+    whole = workspace.root / ".building" / "rankers" / f".{job.name}.whole"
+    shutil.rmtree(whole, ignore_errors=True)
+    ranker.save(whole)
+    files = {path.name: sha256_file(path) for path in sorted(whole.iterdir())}
+    manifest |= {"files": files, "digest": sha256_of(files)}
+    write_json(whole / "manifest.json", manifest)
+    workspace.put_in_place(whole, f"rankers/{job.name}")
+    workspace.log_run(
+        table=f"rankers/{job.name}", digest=manifest["digest"], processes=manifest["processes"],
+        wall_s=round(time.monotonic() - started, 3), finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        python=platform.python_version(), platform=platform.platform(), cores=os.cpu_count(),
+    )  # fmt: skip
+
+
+def _seen(data: "TrainingData") -> str:
+    """What a ranker learned from, in words."""
+    text = f"{len(data.graded)} source records"
+    if data.pairs:
+        text += f", {sum(len(item.pairs) for item in data.pairs)} target pairs"
+    if data.unlabelled:
+        text += f", {len(data.unlabelled)} target records"
+    return text
+
+
+def name_of(config: TrainConfig, ranker: str, *unusual: str) -> str:
+    """The folder's name: as given, or the ranker's with what is not as usual.
+
+    Raises:
+        UserError: the name cannot be a folder's.
+    """
+    name = config.name if config.name is not None else usual_name(config, ranker, *unusual)
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"--name {name!r}: give letters, digits, '.', '_' and '-', a letter or digit first, "
+            "100 at most."
+        )
+    return name
+
+
+def usual_name(config: TrainConfig, ranker: str, *unusual: str) -> str:
+    """The name of a ranker that was not given one."""
+    seed = getattr(config, "seed", 0)
+    return "-".join([ranker, *unusual, *([f"seed{seed}"] if seed else [])])
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a negative seed, with a UserError."""
+    if seed < 0:
+        raise UserError(f"--seed {seed}: give 0 or more.")
+
+
+def say(line: str) -> None:
+    """What came of a training, on standard output; by the first process alone."""
+    if is_first():
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_ranker(
+    workspace: Workspace, name: str, device: str = "cpu"
+) -> tuple["Ranker", dict[str, Any]]:
+    """A trained ranker of the workspace on a device, wherever it was trained, and its manifest.
 
     Raises:
         UserError: there is none of that name, or its files are not those that were trained.
     """
-    from baselines.ranker import RANKERS, ranker_class
+    from baselines.ranker import ranker_class
+
+    manifest = read_manifest(workspace, name)
+    ranker = ranker_class(manifest["ranker"]).load(workspace.root / "rankers" / name)
+    if device != "cpu" and ranker.uses_features:
+        from baselines.lr2ppo.files import placed
+
+        placed(ranker, device)
+    return ranker, manifest
+
+
+def read_manifest(workspace: Workspace, name: str) -> dict[str, Any]:
+    """What a trained ranker of the workspace was made from, its files being as they were written.
+
+    Raises:
+        UserError: there is none of that name, or it is damaged.
+    """
+    from baselines.ranker import RANKERS
 
     folder = workspace.root / "rankers" / name
     path = folder / "manifest.json"
     if not NAME.fullmatch(name) or not path.exists():
         there = ", ".join(trained(workspace)) or "none yet"
         raise UserError(
-            f"{workspace.root / 'rankers'}: no ranker {name!r} here (there are: {there}). Run "
-            f"first: lrmovienet train --workspace {workspace.root} --ranker …"
+            f"{workspace.root / 'rankers'}: no ranker {name!r} here (there are: {there}). Train it "
+            f"first: lrmovienet train lr2ppo --workspace {workspace.root}, or another `train` verb."
         )
     try:
         manifest: dict[str, Any] = json.loads(path.read_bytes())
-        whole = manifest["ranker"] in RANKERS and _is_whole(folder, manifest["key"])
+        whole = manifest["ranker"] in RANKERS and is_whole(folder, manifest["key"])
     except (ValueError, KeyError, TypeError):
         whole = False
-    if not whole:
+    if not whole or manifest.get("ranker_version") != RANKER_VERSION:
         raise UserError(f"{folder}: damaged, or of another version. Delete it and train again.")
-    return ranker_class(manifest["ranker"]).load(folder), manifest
+    return manifest
 
 
 def trained(workspace: Workspace) -> list[str]:
@@ -155,50 +235,8 @@ def trained(workspace: Workspace) -> list[str]:
     return sorted(path.parent.name for path in (workspace.root / "rankers").glob("*/manifest.json"))
 
 
-def _name(config: TrainConfig) -> str:
-    if config.seed < 0:
-        raise UserError(f"--seed {config.seed}: give 0 or more.")
-    parts: list[str] = [config.ranker]
-    if config.regime != "R0":
-        parts += [config.regime, str(config.percent)]
-    if config.seed:
-        parts.append(f"seed{config.seed}")
-    name = config.name if config.name is not None else "-".join(parts)
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"--name {name!r}: give letters, digits, '.', '_' and '-', a letter or digit first."
-        )
-    return name
-
-
-def _make(config: TrainConfig) -> tuple["Ranker", dict[str, Any]]:
-    """The untrained ranker, and the options that make it what it is."""
-    given = {
-        name: getattr(config, name)
-        for name in ("epochs", "learning_rate", "batch_size")
-        if getattr(config, name) is not None
-    }
-    if config.ranker == "lr2ppo-base":
-        from baselines.lr2ppo.base import BaseRanker
-        from baselines.lr2ppo.presets import PRESETS
-        from lrmovienet.encoders import require_device
-
-        require_device(config.device)
-        for name, value in given.items():
-            if not 0 < value < float("inf"):
-                raise UserError(f"--{name} {value}: give a number above 0.")
-        base = replace(PRESETS[config.preset], seed=config.seed, device=config.device, **given)
-        return BaseRanker(base), asdict(base)
-    if given:
-        raise UserError(f"--{next(iter(given))}: the ranker {config.ranker} has no such option.")
-    from baselines.floors import LexicalRanker, PriorRanker, RandomRanker
-
-    if config.ranker == "random":
-        return RandomRanker(config.seed), {}
-    return (PriorRanker() if config.ranker == "prior" else LexicalRanker()), {}
-
-
-def _is_whole(folder: Path, key: str) -> bool:
+def is_whole(folder: Path, key: str) -> bool:
+    """Whether the ranker that `key` stands for is in a folder, with all its files as written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         return bool(manifest["key"] == key) and all(
@@ -206,3 +244,16 @@ def _is_whole(folder: Path, key: str) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def seed_in(options: dict[str, Any]) -> int:
+    """The seed among a ranker's options; 0 for one that draws nothing."""
+    return int(options.get("machine", options).get("seed", 0))
+
+
+@contextlib.contextmanager
+def _locked(ready: Ready) -> Iterator[None]:
+    """The workspace's lock, in the first process; the others are let in once it has it."""
+    with contextlib.ExitStack() as stack:
+        by_first(ready.world, lambda: stack.enter_context(ready.workspace.locked()))
+        yield

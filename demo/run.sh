@@ -27,9 +27,9 @@ lrm ingest --workspace "$corpus" --movienet "$corpus/movienet"
 lrm aggregate --workspace "$corpus"
 lrm split --workspace "$corpus"
 lrm encode --workspace "$corpus"
-lrm train --workspace "$corpus" --ranker prior
-lrm train --workspace "$corpus" --ranker lexical
-lrm train --workspace "$corpus" --ranker lr2ppo-base
+lrm "train prior" --workspace "$corpus"
+lrm "train lexical" --workspace "$corpus"
+lrm "train lr2ppo-base" --workspace "$corpus"
 lrm predict --workspace "$corpus"
 lrm "release build" --workspace "$corpus" --out "$out/release"
 lrm stats "$out/release" --frames "$corpus/movienet"

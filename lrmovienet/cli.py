@@ -4,6 +4,7 @@ import argparse
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,8 @@ from eval.messages import printable
 from eval.terminal import leave
 from lrmovienet import __version__
 from lrmovienet.errors import UserError
+from lrmovienet.torchrun import is_first
+from lrmovienet.wrong_words import said
 
 
 class Verb(NamedTuple):
@@ -60,7 +63,25 @@ VERBS = {
     ),
     "split": Verb("lrmovienet.splits", "SplitConfig", "relevance, preferences -> records, pairs"),
     "encode": Verb("lrmovienet.encode", "EncodeConfig", "records -> a feature store"),
-    "train": Verb("baselines.train", "TrainConfig", "records, features -> a ranker"),
+    "train random": Verb("baselines.floor_verbs", "TrainRandom", "a random order"),
+    "train prior": Verb(
+        "baselines.floor_verbs", "TrainPrior", "a label's mean grade in training -> a ranker"
+    ),
+    "train lexical": Verb(
+        "baselines.floor_verbs", "TrainLexical", "how much of a label the description says"
+    ),
+    "train lr2ppo-base": Verb(
+        "baselines.lr2ppo.verbs", "TrainBase", "LR²PPO, stage 1: source grades -> a ranker"
+    ),
+    "train lr2ppo-reward": Verb(
+        "baselines.lr2ppo.verbs", "TrainReward", "LR²PPO, stage 2: pairs -> a reward model"
+    ),
+    "train lr2ppo": Verb(
+        "baselines.lr2ppo.verbs", "TrainPPO", "LR²PPO, all three stages -> a ranker"
+    ),
+    "train preference": Verb(
+        "baselines.preference_verb", "TrainPreference", "its control: stage 1 and a pairwise loss"
+    ),
     "predict": Verb("baselines.predict", "PredictConfig", "a ranker -> predictions"),
     "score": Verb("lrmovienet.score", "ScoreConfig", "predictions against gold -> NDCG@k"),
     "compare": Verb(
@@ -108,6 +129,8 @@ GROUPS = {verb.split()[0] for verb in VERBS if " " in verb}
 """First words of the verbs of two words."""
 
 YES_NO = (["true"], ["false"])
+SILENCE_S = 10.0
+"""How long one of several processes waits before it fails with a message of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "same command again: it goes on where it stopped.",
         )
     except KeyboardInterrupt:
-        sys.stderr.write(f"lrmovienet {verb}: interrupted; run the same command to go on.\n")
+        if is_first():
+            sys.stderr.write(f"lrmovienet {verb}: interrupted; run the same command to go on.\n")
         return 130
 
 
@@ -164,8 +188,9 @@ def parse(verb: str, config_class: type, argv: list[str]) -> Any:
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"lrmovienet {verb}", description=VERBS[verb].help, print_config=None
-    )
+        prog=f"lrmovienet {verb}", description=VERBS[verb].help, print_config=None,
+        exit_on_error=False,
+    )  # fmt: skip
     parser.add_argument(
         "--config", action="config", help=f"YAML file; its section {verb!r} sets the options below"
     )
@@ -173,7 +198,13 @@ def parse(verb: str, config_class: type, argv: list[str]) -> Any:
         "--print_config", action="store_true", help="print what would run, as such a file, and exit"
     )
     parser.add_class_arguments(config_class, as_group=False)
-    given = parser.parse_args(_normalise(argv, get_type_hints(config_class), verb))
+    types = get_type_hints(config_class)
+    try:
+        given = parser.parse_args(_normalise(argv, types, verb))
+    except argparse.ArgumentError as error:
+        what = said(str(error), types).rstrip(".")
+        _fail(verb, f"{what}. `lrmovienet {verb} --help` lists the options.")
+        parser.exit(2)
     if given.pop("print_config"):
         section = yaml.safe_load(parser.dump(given))
         # The parser leaves out options without a value; what would run has them all.
@@ -234,7 +265,7 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
                 result.append(f"--{name}={value}")
         elif name == "print_config":
             result.append(word)
-        elif hint is bool:
+        elif hint is bool or bool in get_args(hint):
             result.append(f"--{name}={left.pop(0) if left[:1] in YES_NO else 'true'}")
         elif _is(list, hint) and (values := following()):
             for value in values:
@@ -300,10 +331,12 @@ def _no_verb(argv: list[str]) -> int:
     if argv and not argv[0].startswith("-"):
         import difflib
 
-        verb = " ".join(argv[:2] if argv[0] in GROUPS else argv[:1])
+        second = argv[0] in GROUPS and not "".join(argv[1:2]).startswith("-")
+        verb = " ".join(argv[: 1 + second])
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        return _fail("", f"no verb {verb!r}.{hint} Verbs: {', '.join(VERBS)}.")
+        verbs = [name for name in VERBS if argv[0] not in GROUPS or name.split()[0] == argv[0]]
+        return _fail("", f"no verb {verb!r}.{hint} Verbs: {', '.join(verbs)}.")
     parser.parse_args(argv or ["--help"])
     return 2
 
@@ -318,6 +351,8 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
         how = "pip install -e '.[annotate]'"
     if name in ("h5py", "huggingface_hub", "jinja2", "scipy"):
         how = "pip install -e '.[release]'"
+    if name == "tensorboard":
+        how = "pip install -e '.[tensorboard]'"
     if name == "llama_cpp":
         how = (
             'CMAKE_ARGS="-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF" pip install --no-cache-dir -e '
@@ -327,6 +362,9 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
 
 
 def _fail(verb: str, message: str) -> int:
+    if not is_first():
+        # Most failures are those of the first process too. Once it has said so, torchrun ends this.
+        time.sleep(SILENCE_S)
     heading = f"lrmovienet {verb}: error: ".replace(" :", ":")
     sys.stderr.write(f"{heading}{printable(message)}\n")
     return 2

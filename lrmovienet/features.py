@@ -15,7 +15,7 @@ The arrays are memory-mapped: reading one label's features touches nothing else.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,32 @@ class FeatureStore:
             )
         features: Halfs = self._frames[rows]
         return features
+
+    def require_labels(self, labels: Iterable[tuple[str, str]]) -> None:
+        """Refuse a store that lacks labels or clips that are going to be read.
+
+        Args:
+            labels: (clip_id, label) of each.
+
+        Raises:
+            UserError: some are not here; the first ten are named.
+        """
+        wanted = list(dict.fromkeys(labels))
+        clips = list(dict.fromkeys(clip_id for clip_id, _ in wanted))
+        lacking = [f"clip {shorten(c)}: its frames" for c in clips if c not in self._frames_of]
+        lacking += [
+            f"clip {shorten(clip_id)}: label {shorten(label)}"
+            for clip_id, label in wanted
+            if (clip_id, label) not in self._row_of
+        ]
+        if lacking:
+            raise UserError(
+                f"{self.folder}: features are missing of {len(lacking)} of the {len(wanted)} "
+                f"labels and {len(clips)} clips of the records. Give the store that was made of "
+                "these records (--features), or make one: lrmovienet encode. Missing:"
+                + "".join(f"\n  {one}" for one in lacking[:10])
+                + (f"\n  … and {len(lacking) - 10} more" if len(lacking) > 10 else "")
+            )
 
     def text_shard(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], Halfs]:
         """The texts `start` to `stop`: (n, 4) lengths and spans, and their tokens."""

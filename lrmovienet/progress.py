@@ -5,12 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from lrmovienet.torchrun import is_first
+
 LOG_EVERY_S = 10.0
 
 
 @contextmanager
 def progress(what: str, total: int, unit: str = "items") -> Iterator[Callable[[int], None]]:
     """Show how far a piece of work is. Yields a function to call with the number of items done."""
+    if not is_first():  # of several processes, one speaks
+        yield lambda n: None
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (

@@ -103,6 +103,36 @@ def run(config: HydrateConfig) -> None:
         console.print(read_features(release, workspace), markup=False, soft_wrap=True)
 
 
+def hydrate_once(workspace: Workspace, folder: Path) -> None:
+    """Make a workspace of a release without frames, unless it was made of it already.
+
+    One that was made of it with frames of one's own stays as it is.
+
+    Raises:
+        UserError: there is no release, the workspace is of another with frames, or of none.
+    """
+    from lrmovienet.features import FeatureStore
+    from lrmovienet.release.features import read_features
+
+    release = Release.open(folder, "labels")
+    made = {name: workspace.manifest(name) for name in ("clips", "records", "pairs")}
+    whole = all(m is not None and m.inputs.get("release") == release.digest for m in made.values())
+    if not whole:
+        clips = made["clips"]
+        if clips is not None and clips.stage_version == VERSION and "frames_root" in clips.config:
+            raise UserError(
+                f"{workspace.root}: was made of another release with frames of your own, or not "
+                "wholly of this one. Give a --workspace of its own for the release, or make this "
+                f"one again: lrmovienet hydrate {folder} --frames ROOT --workspace {workspace.root}"
+            )
+        run(HydrateConfig(workspace.root, release=folder))
+    elif release.has("features"):
+        try:
+            FeatureStore.of(workspace)
+        except UserError:  # a run that was killed before it, or features of something else
+            Console().print(read_features(release, workspace), markup=False, soft_wrap=True)
+
+
 def _refuse_others(workspace: Workspace) -> None:
     for name in TABLES:
         made = workspace.manifest(name) if name != "predictions" else None

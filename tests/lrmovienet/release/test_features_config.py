@@ -277,10 +277,8 @@ def test_a_ranker_that_reads_features_trains_on_a_release_without_any_frames(
     featured, tmp_path, capsys
 ):
     workspace = hydrate(featured.root, tmp_path / "h")
-    for verb, *options in (
-        ("train", "--ranker", "lr2ppo-base", "--epochs", "1"), ("predict",), ("score",),
-    ):  # fmt: skip
-        assert main([verb, "--workspace", str(workspace.root), *options]) == 0
+    for words in (["train", "lr2ppo-base", "--epochs", "1"], ["predict"], ["score"]):
+        assert main([*words, "--workspace", str(workspace.root)]) == 0
     predicted = workspace.read("predictions/target_test/lr2ppo-base")
     test = [r for r in rows(workspace, "records") if r["split"] == "target_test"]
     assert predicted.num_rows == len(test) > 0

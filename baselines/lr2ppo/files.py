@@ -1,0 +1,123 @@
+"""A trained network on disk: weights, dimensions, options and metrics, each in a file of its own.
+
+``model.safetensors`` and ``config.json`` are what `from_pretrained` of the Hub's mixin reads.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import safetensors.torch
+from torch import nn
+
+from baselines.data import TrainingData
+from baselines.lr2ppo.loop import METRICS, write_metrics
+from baselines.lr2ppo.model import Actor, NetworkConfig, PairModel
+from lrmovienet.errors import UserError
+from lrmovienet.files import sha256_of, write_bytes, write_json
+
+C = TypeVar("C")
+M = TypeVar("M", Actor, PairModel)
+_WEIGHTS, _NETWORK, _TRAINING = "model.safetensors", "config.json", "training.json"
+
+
+def save_model(
+    folder: Path, model: Actor | PairModel, training: Any, metrics: Iterable[dict[str, Any]]
+) -> None:
+    """Write a network, the options it was trained with and its metrics."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / _WEIGHTS, _bytes(model))
+    write_json(folder / _NETWORK, asdict(model.config))
+    write_json(folder / _TRAINING, asdict(training))
+    write_metrics(folder / METRICS, list(metrics))
+
+
+def read_training(folder: Path, kind: type[C]) -> tuple[C, list[dict[str, Any]]]:
+    """The options and metrics of a trained network.
+
+    Its device is the CPU, wherever it was trained: the machine that loads it may have no GPU.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    try:
+        raw = json.loads((folder / _TRAINING).read_bytes())
+        config = from_dict(kind, {**raw, "machine": {**raw["machine"], "device": "cpu"}})
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+        return config, [json.loads(line) for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{folder}: not a trained ranker ({error}). Delete it and train again."
+        ) from None
+
+
+def load_model(folder: Path, kind: type[M]) -> M:
+    """The network in a folder, in evaluation mode, every weight in its place.
+
+    Raises:
+        UserError: a file is missing or damaged, or weights are missing, unknown or misshapen.
+    """
+    try:
+        raw = json.loads((folder / _NETWORK).read_bytes())
+        model = kind(
+            NetworkConfig(**{f.name: raw[f.name] for f in fields(NetworkConfig) if f.name in raw})
+        )
+        model.load_state_dict(safetensors.torch.load_file(folder / _WEIGHTS), strict=True)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        safetensors.SafetensorError,
+    ) as e:
+        reason = (str(e).splitlines() or [type(e).__name__])[0]
+        raise UserError(
+            f"{folder}: not the files of a trained network ({reason}). Delete it and train again."
+        ) from None
+    return model.eval()
+
+
+def placed(ranker: Any, device: str) -> None:
+    """Move a loaded ranker's network to a device, on which it scores from then on."""
+    ranker.config = replace(ranker.config, machine=replace(ranker.config.machine, device=device))
+    for name in ("actor", "model"):
+        network = getattr(ranker, name, None)
+        if network is not None:
+            network.to(device)
+
+
+def from_dict(kind: type[C], raw: dict[str, Any]) -> C:
+    """A dataclass, and the dataclasses within it, from what `asdict` made of it."""
+    hints = get_type_hints(kind)
+    values = {
+        name: from_dict(hints[name], value) if is_dataclass(hints[name]) else value
+        for name, value in raw.items()
+    }
+    return kind(**values)
+
+
+def fingerprint(data: TrainingData) -> str:
+    """What the training data is, but for the features."""
+    return sha256_of(
+        [
+            [[i.record.clip_id, i.record.labels, i.grades.tolist()] for i in data.graded],
+            [[i.record.clip_id, i.record.labels, i.grades.tolist()] for i in data.dev],
+            [[i.record.clip_id, i.record.labels, i.pairs.tolist()] for i in data.pairs],
+            [[record.clip_id, record.labels] for record in data.unlabelled],
+        ]
+    )
+
+
+def weights_digest(model: nn.Module) -> str:
+    """A hash over a network's weights."""
+    return hashlib.sha256(_bytes(model)).hexdigest()
+
+
+def _bytes(model: nn.Module) -> bytes:
+    weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    data: bytes = safetensors.torch.save(weights)
+    return data

@@ -1,0 +1,400 @@
+"""Stage 3 of LR²PPO: actor and critic learn from the reward model's judgement (Algorithm B.1).
+
+No pair is annotated here: pairs are drawn from target records, the actor sorts them, the frozen
+reward model says what the sorted pair is worth. Which iteration's actor is kept is chosen by
+NDCG@20 on target_dev; iteration 0 is the actor as it came.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from baselines.data import Record, Regime, TrainingData, subset
+from baselines.lr2ppo import losses
+from baselines.lr2ppo.base import compile_trunk
+from baselines.lr2ppo.batch import collate
+from baselines.lr2ppo.files import (
+    fingerprint,
+    load_model,
+    read_training,
+    save_model,
+    weights_digest,
+)
+from baselines.lr2ppo.learner import Learner
+from baselines.lr2ppo.loop import Run
+from baselines.lr2ppo.model import Actor, PairModel
+from baselines.lr2ppo.pairs import Pairs, PairSteps, into_steps, needed, shares
+from baselines.lr2ppo.parallel import World, join
+from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig
+from baselines.lr2ppo.rewards import reward_table
+from baselines.lr2ppo.rollout import (
+    Seen,
+    Transitions,
+    drawn_clips,
+    drawn_pairs,
+    pool_of,
+    roll_out,
+)
+from baselines.lr2ppo.running import (
+    SELECT_AT,
+    autocast,
+    dev_ndcg,
+    parts,
+    predict,
+    reproducible,
+    seed_of,
+)
+from baselines.ranker import Scores
+from lrmovienet.errors import UserError
+from lrmovienet.files import sha256_of
+from lrmovienet.progress import progress
+
+AT_ONCE = 8
+"""Clips a forward pass while an iteration's pairs are collected."""
+
+
+class PPORanker:
+    """LR²PPO: the actor after all three stages."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("R2",)
+    uses_features: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: PPOConfig = RECOMMENDED.ppo,
+        base: Actor | None = None,
+        rewards: Sequence[PairModel] = (),
+    ) -> None:
+        """`base` and `rewards` come from stages 1 and 2, and are not changed.
+
+        Of several reward models, the mean is taken; a critic begins as the first of them.
+        """
+        self.config, self.base, self.rewards = config, base, rewards
+        self.actor: Actor | None = None
+        self.watch: Callable[[dict[str, Any]], None] | None = None
+        """Is told of every entry of `metrics` as it is made."""
+        self.metrics: list[dict[str, Any]] = []
+        """One entry an evaluation; the means of what Eqs. 5 to 11 gave since the one before."""
+
+    def fit(self, data: TrainingData, working: Path) -> None:
+        """Train, and keep the actor of the iteration that is best on `data.dev`.
+
+        State and resuming are as in stage 1, by whole iterations.
+
+        Raises:
+            UserError: training diverges, or no target record has two labels.
+        """
+        with reproducible(self.config.machine):
+            self._fit(data, working, join(self.config.machine.device))
+
+    def _fit(self, data: TrainingData, working: Path, world: World) -> None:
+        config, machine = self.config, self.config.machine
+        if self.base is None or not self.rewards:
+            raise ValueError("stage 3 starts from stages 1 and 2, which were not given")
+        torch.manual_seed(seed_of(machine.seed, 3))
+        actor = Actor(self.base.config)
+        if config.start != "scratch":
+            actor.load_state_dict(self.base.state_dict())
+        if config.start == "reward":
+            first = self.rewards[0]
+            if first.label_score is None or _shapes(first.trunk) != _shapes(actor.trunk):
+                raise UserError(
+                    "--start reward: needs a reward model with pair_scores and the trunk of stage "
+                    "1; this one has none. Use --start base."
+                )
+            actor.trunk.load_state_dict(first.trunk.state_dict())
+            actor.head.weight.data.copy_(first.label_score.weight.data)
+        trained = nn.ModuleDict({"actor": actor})
+        critic = None
+        if config.advantage == "critic":
+            critic = PairModel(self.rewards[0].config)
+            critic.load_state_dict(self.rewards[0].state_dict())
+            trained["critic"] = critic
+        trained.to(machine.device)
+        for model in trained.values():
+            compile_trunk(model, machine)
+        records = [record for record in data.unlabelled if len(record.labels) > 1]
+        if not records:
+            raise UserError("target_pairs: no record has two labels, so there is nothing to sort.")
+        rewards = reward_tables(self.rewards, records, config, world)
+        learner = Learner(trained, config.optimisation, self._steps(records), world, "stage 3")
+        made_from = sha256_of(
+            [
+                asdict(config), asdict(actor.config), fingerprint(data), weights_digest(trained),
+                *map(weights_digest, self.rewards), world.size,
+            ]
+        )  # fmt: skip
+        annotated = None
+        if config.annotated_weight:
+            of_step = PairData(pairs_a_step=config.annotated_a_step)
+            annotated = PairSteps(data, of_step, config.source_pairs, True, machine, world)
+        run = Run(working, made_from, learner, actor, self.watch)
+        if not run.metrics:
+            dev = dev_ndcg(actor, data.dev, machine, world)
+            run.measured({"stage": 3, "iteration": 0, "step": 0, **dev}, dev[SELECT_AT])
+        wanted = config.clips_an_iteration or len(records)
+        with progress("stage 3", config.iterations - run.done, "iterations") as advance:
+            for iteration in range(run.done, config.iterations):
+                clips = drawn_clips(len(records), wanted, iteration, machine.seed)
+                drawn = self._draw(records, clips, iteration)
+                of_clips = [records[clip] for clip in clips]
+                old = look(actor, critic, of_clips, drawn, rewards[clips], config, world)
+                seen = roll_out(old, drawn, config)
+                rate = learner.rate
+                self._learn(actor, critic, of_clips, seen, run, iteration, annotated)
+                evaluate = (iteration + 1) % config.evaluate_every == 0
+                if evaluate or iteration + 1 == config.iterations:
+                    dev = dev_ndcg(actor, data.dev, machine, world)
+                    sums = world.sum_of(run.sums)
+                    pairs = sums.pop("pairs")
+                    means = {name: value / pairs for name, value in sums.items()}
+                    spread = torch.cat([seen.old_first, seen.old_second]).std().item()
+                    entry = {
+                        "stage": 3, "iteration": iteration + 1, "step": learner.step,
+                        **means, "score_sd": spread,
+                        "learning_rate": rate, **dev,
+                    }  # fmt: skip
+                    run.measured(entry, dev[SELECT_AT])
+                run.passed()
+                advance(1)
+        run.save()
+        run.finish()
+        self.actor, self.metrics = actor, run.metrics
+
+    def _draw(self, records: Sequence[Record], clips: Sequence[int], iteration: int) -> Pairs:
+        """Initial states of an iteration; `record` counts in `clips`."""
+        config, seed = self.config, self.config.machine.seed
+        draw = np.random.default_rng([seed, 3, iteration, 2])
+        found = []
+        for place, clip in enumerate(clips):
+            pool = pool_of(len(records[clip].labels), config.pool_share, seed, clip)
+            found.append((place, drawn_pairs(pool, config.pairs_a_clip, draw)))
+        return Pairs.join(found)
+
+    def _steps(self, records: Sequence[Record]) -> int:
+        """Steps of the whole stage, as planned by the first iteration."""
+        config = self.config
+        wanted = config.clips_an_iteration or len(records)
+        clips = drawn_clips(len(records), wanted, 0, config.machine.seed)
+        states = self._draw(records, clips, 0)
+        many = Pairs(*(np.tile(part, config.timesteps) for part in states))
+        steps = len(into_steps(many, config.pairs, np.random.default_rng(0)))
+        return steps * config.passes * config.iterations
+
+    def _learn(
+        self,
+        actor: Actor,
+        critic: PairModel | None,
+        records: Sequence[Record],
+        seen: Transitions,
+        run: Run,
+        iteration: int,
+        annotated: PairSteps | None,
+    ) -> None:
+        """K passes over an iteration's transitions, in an order of their own."""
+        config, machine, learner = self.config, self.config.machine, run.learner
+        world = learner.world
+        for k in range(config.passes):
+            draw = np.random.default_rng([machine.seed, 3, iteration, 3, k])
+            for rows in into_steps(seen.state, config.pairs, draw):
+                torch.manual_seed(seed_of(machine.seed, 3, learner.step, world.rank))
+                actor.train()
+                if critic is not None:
+                    critic.train()
+                mine = shares(seen.state, rows, world.rank, world.size, machine.records_at_once)
+                learner.update(
+                    chain(
+                        (
+                            self._loss(actor, critic, records, seen.take(part), len(rows), run)
+                            for part in mine
+                        ),
+                        self._anchor(actor, annotated, learner.step),
+                    )
+                )
+
+    def _anchor(self, actor: Actor, annotated: PairSteps | None, step: int) -> Iterator[Tensor]:
+        """The control's loss on annotated pairs, if any."""
+        if annotated is not None:
+            of_step = annotated(step)
+            for batch, places, _ in of_step.parts:
+                with autocast(self.config.machine):
+                    scores = actor(batch.to(self.config.machine.device))
+                loss = losses.pairwise_logistic(*scores[torch.from_numpy(places)].unbind(1))
+                yield loss * (self.config.annotated_weight * len(places) / of_step.pairs)
+
+    def _loss(
+        self,
+        actor: Actor,
+        critic: PairModel | None,
+        records: Sequence[Record],
+        seen: Transitions,
+        pairs_in_step: int,
+        run: Run,
+    ) -> Tensor:
+        """Eq. 11 of some transitions, weighted by their share of the step."""
+        config, machine = self.config, self.config.machine
+        device = machine.device
+        subsets, places = needed(records, seen.action)
+        slots = torch.from_numpy(places).to(device)
+        batch = collate(subsets).to(device)
+        with autocast(machine):
+            scores = actor(batch)
+        first, second = scores[slots[:, 0]], scores[slots[:, 1]]
+        old_first, old_second = seen.old_first.to(device), seen.old_second.to(device)
+        kl = losses.kl_penalty(old_first, old_second, first, second)
+        entropy = losses.entropy(first, second)
+        reward = seen.reward.to(device)
+        # What is taken from the reward is taken from V^target and so from the advantage.
+        in_reward = 0.0 if config.ratio == "kl" else config.c3
+        penalised = losses.penalised_rewards(reward, kl.detach(), in_reward)
+        advantage = seen.advantage.to(device) + (penalised - reward)
+        target = seen.target.to(device) + (penalised - reward)
+        ratio, policy = policy_terms(config, old_first, old_second, first, second, advantage)
+        value = torch.zeros((), device=device)
+        noted = {}
+        if critic is not None and seen.old_value is not None:
+            old_value = seen.old_value.to(device)
+            turned = torch.from_numpy(seen.state.first != seen.action.first).to(device)
+            state = torch.where(turned[:, None], slots.flip(1), slots)
+            with autocast(machine):
+                values = critic(batch, state)
+            value = (
+                losses.clipped_value_loss(values, old_value, target, config.value_clip)
+                if config.value_clip
+                else losses.value_loss(values, target)
+            )
+            noted = {"value_loss": value, "value": values.mean(), "old_value": old_value.mean()}
+        total = losses.total_loss(
+            policy, value, entropy.mean(), kl.mean(), config.c1, config.c2,
+            config.c3 if config.ratio == "kl" else 0.0,
+        )  # fmt: skip
+        noted |= {
+            "policy_loss": policy, "kl": kl.mean(), "entropy": entropy.mean(),
+            "reward": reward.mean(), "penalised_reward": penalised.mean(),
+            "advantage": advantage.mean(), "rank_loss": ratio,
+        }  # fmt: skip
+        run.add(pairs=len(reward), **{k: v.item() * len(reward) for k, v in noted.items()})
+        return total * (len(reward) / pairs_in_step)
+
+    def score(self, record: Record) -> Scores:
+        """(n_labels,) the actor's scores."""
+        if self.actor is None:
+            raise ValueError("the ranker was neither trained nor loaded")
+        with reproducible(self.config.machine):
+            return predict(self.actor, [record], self.config.machine)
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), dimensions, training options and metrics."""
+        if self.actor is None:
+            raise ValueError("the ranker was neither trained nor loaded")
+        save_model(folder, self.actor, self.config, self.metrics)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The ranker that was saved in `folder`. Raises UserError where it is damaged."""
+        config, metrics = read_training(folder, PPOConfig)
+        ranker = cls(config)
+        ranker.metrics = metrics
+        ranker.actor = load_model(folder, Actor).to(config.machine.device)
+        return ranker
+
+
+def policy_terms(
+    config: PPOConfig,
+    old_first: Tensor,
+    old_second: Tensor,
+    first: Tensor,
+    second: Tensor,
+    advantage: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The mean of -r' (or of the ratio, in PPO's own forms), and the policy loss."""
+    if config.ratio == "partial":
+        ratio = losses.partial_order_ratio(first, second, advantage, config.margin, config.delta)
+        of = losses.policy_loss if config.weighting == "pair" else losses.batch_policy_loss
+        return -ratio.mean(), of(ratio, advantage)
+    if config.ratio == "expected":
+        chance = losses.order_log_probabilities(first, second)[:, 0].exp()
+        return chance.mean(), losses.original_policy_loss(chance, advantage)
+    ratio = losses.original_ratio(old_first, old_second, first, second)
+    if config.ratio == "clipped":
+        return ratio.mean(), losses.clipped_policy_loss(ratio, advantage, config.clip)
+    return ratio.mean(), losses.original_policy_loss(ratio, advantage)
+
+
+def reward_tables(
+    models: Sequence[PairModel], records: Sequence[Record], config: PPOConfig, world: World
+) -> Tensor:
+    """(c, n, n, 2) mean rewards of all pairs of all records, padded to the largest; made once."""
+    machine = replace(config.machine, compile=False)
+    numbered = world.share(list(enumerate(records)))
+    tables = []
+    with progress("rewards", len(numbered), "records") as advance:
+        for i, record in numbered:
+            of_models = [reward_table(model, record, machine) for model in models]
+            tables.append((i, torch.stack(of_models).mean(0)))
+            advance(1)
+    most = max(len(record.labels) for record in records)
+    found = torch.zeros(len(records), most, most, 2)
+    for share in world.gather(tables):
+        for i, table in share:
+            found[i, : len(table), : len(table)] = table
+    return found
+
+
+def look(
+    actor: Actor,
+    critic: PairModel | None,
+    records: Sequence[Record],
+    states: Pairs,
+    rewards: Tensor,
+    config: PPOConfig,
+    world: World,
+) -> Seen:
+    """Scores and values that some states need, by the networks as they are, nothing dropped out."""
+    machine = config.machine
+    actor.eval()
+    if critic is not None:
+        critic.eval()
+    scores = torch.zeros(rewards.shape[:2])
+    values = None if critic is None else torch.zeros(rewards.shape[:3])
+    wanted = [
+        np.union1d(states.first[mine], states.second[mine])
+        for mine in (states.record == place for place in range(len(records)))
+    ]
+    found: list[tuple[int, Tensor, Tensor | None]] = []
+    for run in parts(world.share(range(len(records))), AT_ONCE):
+        batch = collate([subset(records[place], wanted[place]) for place in run])
+        ends = np.cumsum([len(wanted[place]) for place in run])[:-1].tolist()
+        with torch.inference_mode(), autocast(machine):
+            batch = batch.to(machine.device)
+            of_labels = actor(batch).cpu().tensor_split(ends)
+            of_pairs: list[Tensor | None] = [None] * len(run)
+            if critic is not None:
+                vectors = critic.trunk(batch).tensor_split(ends)
+                of_pairs = [state_values(critic, of_clip) for of_clip in vectors]
+        found += zip(run, of_labels, of_pairs, strict=True)
+    for share in world.gather(found):
+        for place, of_label, of_pair in share:
+            labels = wanted[place]
+            scores[place, labels] = of_label
+            if values is not None and of_pair is not None:
+                values[place, labels[:, None], labels[None, :]] = of_pair
+    return Seen(scores, rewards, values)
+
+
+def _shapes(model: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(parameter.shape) for parameter in model.parameters()]
+
+
+def state_values(critic: PairModel, vectors: Tensor) -> Tensor:
+    """(n, n) V of every ordered pair of a clip's labels, from their (n, width) vectors."""
+    n = len(vectors)
+    i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
+    values: Tensor = critic.value(vectors[torch.stack([i, j], 1)])
+    return values.view(n, n).cpu()

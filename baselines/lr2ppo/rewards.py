@@ -1,0 +1,54 @@
+"""What the reward model says of every pair of a record's labels, encoded once (Eq. 4)."""
+
+import torch
+from torch import Tensor
+
+from baselines.data import Record
+from baselines.lr2ppo.batch import collate
+from baselines.lr2ppo.model import PairModel
+from baselines.lr2ppo.presets import Machine
+from baselines.lr2ppo.running import autocast
+
+KEEP, TURN = 0, 1
+"""The two actions on a pair, as places in the last dimension of a table of rewards."""
+
+
+def reward_table(model: PairModel, record: Record, machine: Machine) -> Tensor:
+    """(n, n, 2) R([ij, ij]) and R([ij, ji]) of every ordered pair of a record's n labels.
+
+    The reward model is frozen and each label's vector is its own, so a table stands for all that
+    stage 3 will ever ask about the record. The diagonal means nothing.
+    """
+    model.eval()
+    with torch.inference_mode(), autocast(machine):
+        vectors = model.trunk(collate([record]).to(machine.device))
+        n = len(vectors)
+        i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
+        keep = model.value(vectors[torch.stack([i, j, i, j], 1)])
+        turn = model.value(vectors[torch.stack([i, j, j, i], 1)])
+    return torch.stack([keep, turn], 1).view(n, n, 2).float().cpu()
+
+
+def preference(table: Tensor) -> Tensor:
+    """(n, n) by how much i before j is rewarded over j before i, on average over initial orders.
+
+    Antisymmetric; above 0 where the reward model puts i first.
+    """
+    of_order = table[:, :, KEEP] - table[:, :, TURN]
+    return (of_order - of_order.T) / 2
+
+
+def borda(table: Tensor) -> Tensor:
+    """(n,) a label's mean preference over the others: the reward model alone as a ranker."""
+    wins = preference(table)
+    return wins.sum(1) / max(len(wins) - 1, 1)
+
+
+def right_shares(table: Tensor, better: Tensor, worse: Tensor) -> Tensor:
+    """(m,) share of the two initial orders in which better before worse gets the higher reward.
+
+    A tie counts half.
+    """
+    of_order = table[:, :, KEEP] - table[:, :, TURN]
+    gains = torch.stack([of_order[better, worse], -of_order[worse, better]])
+    return ((gains > 0).float() + 0.5 * (gains == 0).float()).mean(0)

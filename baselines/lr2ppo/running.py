@@ -1,0 +1,96 @@
+"""How the networks of LR²PPO are run: precision, seeds, shares of work, scores on dev."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from baselines.data import Graded, Record
+from baselines.lr2ppo.batch import collate
+from baselines.lr2ppo.model import Actor
+from baselines.lr2ppo.parallel import World
+from baselines.lr2ppo.presets import Machine
+from baselines.ranker import Scores
+from eval.ndcg import ndcg
+from lrmovienet.errors import UserError
+
+T = TypeVar("T")
+KS = (1, 3, 5, 10, 20)
+SELECT_AT = "dev_ndcg@20"
+"""What chooses an actor's weights; the paper's lists have 20 labels."""
+DIVERGED = 1e4
+"""Scores beyond this mean that training has diverged; grades are 0 to 2."""
+
+
+def autocast(machine: Machine) -> torch.autocast:
+    """bf16 where the machine's options say so."""
+    return torch.autocast(machine.device, torch.bfloat16, enabled=machine.precision == "bf16")
+
+
+@contextlib.contextmanager
+def reproducible(machine: Machine) -> Iterator[None]:
+    """Torch made deterministic; its settings and generator are given back as they were."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else CUDA refuses
+    before, cores = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(machine.threads)
+    devices = range(torch.cuda.device_count()) if machine.device != "cpu" else []
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
+        torch.set_num_threads(cores)
+
+
+def seed_of(*parts: int) -> int:
+    """One seed of several numbers: the run's, then what it is for."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def parts(items: Sequence[T], at_once: int) -> Iterator[Sequence[T]]:
+    """`items` in runs of `at_once`; 0: all in one."""
+    size = at_once or max(len(items), 1)
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def predict(actor: Actor, records: Sequence[Record], machine: Machine) -> Scores:
+    """Scores of all labels of some records, one record after the other."""
+    actor.eval()
+    with torch.inference_mode(), autocast(machine):
+        scores: Scores = actor(collate(records).to(machine.device)).double().cpu().numpy()
+    return scores
+
+
+def dev_ndcg(
+    actor: Actor, dev: Sequence[Graded], machine: Machine, world: World, at_once: int = 8
+) -> dict[str, float]:
+    """``dev_ndcg@k``: mean NDCG@k over the records that have a relevant label.
+
+    Raises:
+        UserError: there is none, or scores have left every bound.
+    """
+    grades = np.concatenate([item.grades for item in dev])
+    if not (grades > 0).any():
+        raise UserError("target_dev: no record has a label above low, so no weights can be chosen.")
+    numbered = list(enumerate(dev))
+    found: list[tuple[int, Scores]] = []
+    for run in parts(world.share(numbered), at_once):
+        scores = predict(actor, [item.record for _, item in run], machine)
+        ends = np.cumsum([len(item.grades) for _, item in run])[:-1]
+        found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
+    everyone = sorted((pair for share in world.gather(found) for pair in share), key=lambda p: p[0])
+    offsets = np.cumsum([0, *(len(item.grades) for item in dev)])
+    scores = np.concatenate([scores for _, scores in everyone])
+    if not (np.abs(scores) < DIVERGED).all():
+        raise UserError(
+            f"training has diverged: scores reach {np.abs(scores).max():.3g} where grades are 0 to "
+            "2. Try a lower --learning_rate."
+        )
+    values = np.nanmean(ndcg(scores, grades, offsets, KS, empty="skip"), axis=0)
+    return {f"dev_ndcg@{k}": float(value) for k, value in zip(KS, values, strict=True)}

@@ -1,0 +1,138 @@
+"""The control of LR²PPO: stage 1, then a plain pairwise loss on the very pairs stage 2 sees.
+
+No reward model, no critic, no unlabelled pair. What LR²PPO gains over this is what reinforcement
+learning adds; what both gain over stage 1 is what the annotated pairs add.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from baselines.data import Record, Regime, TrainingData
+from baselines.lr2ppo.files import (
+    fingerprint,
+    load_model,
+    read_training,
+    save_model,
+    weights_digest,
+)
+from baselines.lr2ppo.learner import Learner
+from baselines.lr2ppo.loop import Run, by_epochs
+from baselines.lr2ppo.losses import pairwise_logistic
+from baselines.lr2ppo.model import Actor
+from baselines.lr2ppo.pairs import PairStep, PairSteps
+from baselines.lr2ppo.parallel import World, join
+from baselines.lr2ppo.presets import Machine, Optimisation, PairData
+from baselines.lr2ppo.running import (
+    SELECT_AT,
+    autocast,
+    dev_ndcg,
+    predict,
+    reproducible,
+)
+from baselines.ranker import Scores
+from lrmovienet.files import sha256_of
+
+
+@dataclass(frozen=True)
+class PreferenceConfig:
+    """Fine-tuning of stage 1 on pairs. All but the loss is as in stage 2 of `recommended`."""
+
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    machine: Machine = field(default_factory=Machine)
+    pairs: PairData = field(default_factory=PairData)
+    epochs: int = 4
+    """Times through the pairs."""
+    source_pairs: int = 20
+    """Pairs of different grades drawn a source record and epoch."""
+
+
+class PreferenceRanker:
+    """The actor of stage 1 after RankNet on annotated pairs."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("R1",)
+    uses_features: ClassVar[bool] = True
+
+    def __init__(self, config: PreferenceConfig | None = None, base: Actor | None = None) -> None:
+        """`base` is the actor of stage 1; it is not changed."""
+        self.config, self.base = config or PreferenceConfig(), base
+        self.actor: Actor | None = None
+        self.watch: Callable[[dict[str, Any]], None] | None = None
+        """Is told of every entry of `metrics` as it is made."""
+        self.metrics: list[dict[str, Any]] = []
+        """One entry an epoch: loss, accuracy in training, dev NDCG@k, learning rate."""
+
+    def fit(self, data: TrainingData, working: Path) -> None:
+        """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
+
+        Raises:
+            UserError: training diverges, there are no pairs, or no dev record has a relevant label.
+        """
+        with reproducible(self.config.machine):
+            self._fit(data, working, join(self.config.machine.device))
+
+    def _fit(self, data: TrainingData, working: Path, world: World) -> None:
+        config, machine = self.config, self.config.machine
+        if self.base is None:
+            raise ValueError("the control starts from stage 1, which was not given")
+        actor = Actor(self.base.config)
+        actor.load_state_dict(self.base.state_dict())
+        actor.to(machine.device)
+        made_from = sha256_of(
+            [asdict(config), fingerprint(data), weights_digest(actor), world.size]
+        )
+        make = PairSteps(data, config.pairs, config.source_pairs, True, machine, world)
+        steps = config.epochs * make.an_epoch
+        learner = Learner(actor, config.optimisation, steps, world, "pairwise control")
+        run = Run(working, made_from, learner, actor, self.watch)
+        if not run.metrics:
+            dev = dev_ndcg(actor, data.dev, machine, world)
+            run.measured({"stage": 4, "step": 0, "epoch": 0, **dev}, dev[SELECT_AT])
+
+        def measure(sums: dict[str, float]) -> tuple[dict[str, float], float]:
+            dev = dev_ndcg(actor, data.dev, machine, world)
+            found = {
+                "loss": sums["loss"] / make.an_epoch,
+                "train_accuracy": sums["right"] / sums["pairs"], **dev,
+            }  # fmt: skip
+            return found, dev[SELECT_AT]
+
+        losses = partial(self._losses, actor, run)
+        by_epochs(run, machine, 4, make.an_epoch, make, losses, measure)
+        self.actor, self.metrics = actor, run.metrics
+
+    def _losses(self, actor: Actor, run: Run, step: PairStep) -> Iterator[Tensor]:
+        machine = self.config.machine
+        for batch, places, _ in step.parts:
+            with autocast(machine):
+                scores = actor(batch.to(machine.device))
+            better, worse = scores[torch.from_numpy(places).to(machine.device)].unbind(1)
+            run.add(right=(better > worse).sum().item(), pairs=len(places))
+            yield pairwise_logistic(better, worse) * (len(places) / step.pairs)
+
+    def score(self, record: Record) -> Scores:
+        """(n_labels,) the actor's scores."""
+        if self.actor is None:
+            raise ValueError("the ranker was neither trained nor loaded")
+        with reproducible(self.config.machine):
+            return predict(self.actor, [record], self.config.machine)
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), dimensions, training options and metrics."""
+        if self.actor is None:
+            raise ValueError("the ranker was neither trained nor loaded")
+        save_model(folder, self.actor, self.config, self.metrics)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The ranker that was saved in `folder`. Raises UserError where it is damaged."""
+        config, metrics = read_training(folder, PreferenceConfig)
+        ranker = cls(config)
+        ranker.metrics = metrics
+        ranker.actor = load_model(folder, Actor).to(config.machine.device)
+        return ranker
