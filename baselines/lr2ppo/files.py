@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from baselines.data import TrainingData
@@ -62,10 +63,10 @@ def load_model(folder: Path, kind: type[M]) -> M:
     """
     try:
         raw = json.loads((folder / _NETWORK).read_bytes())
-        model = kind(
-            NetworkConfig(**{f.name: raw[f.name] for f in fields(NetworkConfig) if f.name in raw})
-        )
-        model.load_state_dict(safetensors.torch.load_file(folder / _WEIGHTS), strict=True)
+        with torch.device("meta"):  # no random weights that would be thrown away
+            model = kind(NetworkConfig(**{f.name: raw[f.name] for f in fields(NetworkConfig)}))
+        weights = safetensors.torch.load_file(folder / _WEIGHTS)
+        model.load_state_dict(weights, strict=True, assign=True)
     except (
         OSError,
         ValueError,

@@ -87,6 +87,7 @@ def target_values(rewards: Tensor, last_value: Tensor, gamma: float = 0.0) -> Te
     Returns:
         (T, n)
     """
+    _same_shape(rewards[0], last_value)
     targets, later = [], last_value
     for reward in rewards.flip(0):
         later = reward + gamma * later
@@ -143,6 +144,7 @@ def partial_order_ratio(
     Returns:
         (n,) at most 0.
     """
+    _same_shape(p_first, advantage)
     kept = partial_order(p_first, p_second, margin)
     turned = partial_order(p_second, p_first, margin)
     return -torch.where(advantage >= delta, kept, turned)
@@ -182,6 +184,7 @@ def clipped_value_loss(
     gradient is 0, until it is farther beyond the target than the limited V is short of it.
     """
     _same_shape(values, targets)
+    _same_shape(values, old_values)
     near = old_values + (values - old_values).clamp(-clip, clip)
     return torch.maximum((values - targets) ** 2, (near - targets) ** 2).mean()
 
@@ -203,6 +206,7 @@ def entropy(p_first: Tensor, p_second: Tensor) -> Tensor:
 
 def kl_penalty(old_first: Tensor, old_second: Tensor, p_first: Tensor, p_second: Tensor) -> Tensor:
     """Eq. A.6, pair by pair: KL(π_old(·|s), π(·|s)), (n,), at least 0."""
+    _same_shape(old_first, p_first)
     old = order_log_probabilities(old_first, old_second)
     new = order_log_probabilities(p_first, p_second)
     return (old.exp() * (old - new)).sum(1)
@@ -222,6 +226,7 @@ def original_ratio(
     π(a|s) is the softmax of the two scores at the label that the action put first: "the maximum
     component in the vector of predicted action probability distribution" (section 3.2).
     """
+    _same_shape(old_first, p_first)
     old = order_log_probabilities(old_first, old_second)[:, 0]
     new = order_log_probabilities(p_first, p_second)[:, 0]
     return (new - old).exp()
@@ -250,6 +255,8 @@ def total_loss(
 
     Appendix C.3 takes the KL penalty from the reward instead; c₃ is 0 here then.
     """
+    for term in (value, entropy, kl):
+        _same_shape(policy, term)
     return policy + c1 * value - c2 * entropy + c3 * kl
 
 

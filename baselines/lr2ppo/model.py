@@ -232,7 +232,12 @@ class Trunk(nn.Module):
         return torch.cat([fused, frames[batch.record]], dim=1).flatten(1)
 
 
-class _Saved(PyTorchModelHubMixin, library_name="lrmovienet", tags=["label-relevance-ranking"]):
+class _Saved(
+    PyTorchModelHubMixin,
+    library_name="lrmovienet",
+    tags=["label-relevance-ranking"],
+    paper_url="https://arxiv.org/abs/2407.13221",
+):
     """The Hub's mixin, made strict: missing or unknown weights are an error, not noise."""
 
     @classmethod

@@ -97,6 +97,11 @@ class PPORanker:
         config, machine = self.config, self.config.machine
         if self.base is None or not self.rewards:
             raise ValueError("stage 3 starts from stages 1 and 2, which were not given")
+        if config.weighting == "batch" and (machine.records_at_once or world.size > 1):
+            raise UserError(
+                "--weighting batch: is one number a step, which cannot be summed from its parts. Leave "
+                "out --records_at_once, and train in one process."
+            )
         torch.manual_seed(seed_of(machine.seed, 3))
         actor = Actor(self.base.config)
         if config.start != "scratch":
@@ -250,7 +255,8 @@ class PPORanker:
         kl = losses.kl_penalty(old_first, old_second, first, second)
         entropy = losses.entropy(first, second)
         reward = seen.reward.to(device)
-        # What is taken from the reward is taken from V^target and so from the advantage.
+        # What is taken from the reward is taken from V^target and so from the advantage. With T > 1
+        # and γ > 0, penalties of later steps are left out: the paper has T = 1 and γ = 0.
         in_reward = 0.0 if config.ratio == "kl" else config.c3
         penalised = losses.penalised_rewards(reward, kl.detach(), in_reward)
         advantage = seen.advantage.to(device) + (penalised - reward)

@@ -102,11 +102,12 @@ def train_ppo(at: Ready, config: TrainPPO) -> str:
         raise UserError(f"--reward {' '.join(config.reward)}: names one twice. Name each once.")
     for reward in config.reward:
         digest_of(at, reward, "lr2ppo-reward", "--reward")
+    # What would be refused later is refused before stage 1 is trained.
+    seeds = [] if config.reward else [config.seed + APART * i for i in range(stage.rewards)]
+    own = [_own_reward(at, config, seed) for seed in seeds]
+    require_another_name(name, [*config.reward, *(str(reward.name) for reward in own)])
     base = given_or_own_base(at, config, name, config.preset)
-    rewards = config.reward or [
-        _own_reward(at, config, name, base, config.seed + APART * i) for i in range(stage.rewards)
-    ]
-    require_another_name(name, rewards)
+    rewards = config.reward or [train_reward(at, reward) for reward in own]
     stage = replace(stage, rewards=len(rewards))
     after = {base: digest_of(at, base, "lr2ppo-base", "--base")}
     for reward in rewards:
@@ -151,20 +152,24 @@ def given_or_own_base(at: Ready, config: Any, name: str, preset: PresetName) -> 
     return train_base(at, own)
 
 
-def _own_reward(at: Ready, config: TrainPPO, name: str, base: str, seed: int) -> str:
-    """Stage 2 of the same preset and data, from the same stage 1, made if it is not there."""
-    start = preset_of(config.preset).reward.start
+def _own_reward(at: Ready, config: TrainPPO, seed: int) -> TrainReward:
+    """Options of stage 2 of the same preset and data, from the same stage 1.
+
+    Raises:
+        UserError: there is another ranker of its name.
+    """
+    base = config.base or usual_name(config, "lr2ppo-base", *unusual(config.preset))
+    scratch = preset_of(config.preset).reward.start == "scratch"
     own = TrainReward(
-        preset=config.preset, percent=config.percent, base=base if start == "base" else None,
-        seed=seed, **_shared(config),
+        preset=config.preset, percent=config.percent, base=None if scratch else base, seed=seed,
+        **_shared(config),
     )  # fmt: skip
     # Its stage 1 is that of stage 3, and so of stage 3's seed.
     named = _not_usual(own.base, config.seed, config.preset)
     parts = [*unusual(config.preset, config.percent), *named]
     own = replace(own, name=usual_name(own, "lr2ppo-reward", *parts))
-    require_another_name(name, [str(own.name)])
-    _refuse_others(at, own, "--reward", [own.base] if own.base else [])
-    return train_reward(at, own)
+    _refuse_others(at, own, "--reward", [] if scratch else [base])
+    return own
 
 
 def _shared(config: MachineOptions) -> dict[str, Any]:

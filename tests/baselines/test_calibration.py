@@ -12,7 +12,7 @@ import pytest
 
 from baselines.data import Graded, load_graded, load_records, training_data
 from baselines.lr2ppo.base import BaseRanker
-from baselines.lr2ppo.presets import SMALL
+from baselines.lr2ppo.presets import RECOMMENDED
 from eval.ndcg import ndcg
 from lrmovienet.cli import main
 from lrmovienet.features import FeatureStore
@@ -64,7 +64,7 @@ def test_the_corpus_is_as_hard_as_the_papers_data(tmp_path):
     found = {}
     sources = {"source": data.graded, "target": target, "both": data.graded + target}
     for name, graded in sources.items():
-        ranker = BaseRanker(SMALL)
+        ranker = BaseRanker(RECOMMENDED.base)
         working = tmp_path / "working" / name
         working.mkdir(parents=True)
         ranker.fit(replace(data, graded=graded), working)

@@ -418,3 +418,9 @@ def test_shapes_that_would_broadcast_are_refused(fn, shapes):
     for one, other in (shapes, shapes[::-1]):
         with pytest.raises(ValueError, match="would broadcast"):
             fn(torch.zeros(one), torch.zeros(other))
+
+
+def test_a_last_value_that_would_broadcast_is_refused():
+    for shape in ((), (1,), (2, 3)):
+        with pytest.raises(ValueError, match="would broadcast"):
+            target_values(torch.zeros(2, 3), torch.zeros(shape), 0.5)

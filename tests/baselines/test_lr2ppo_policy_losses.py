@@ -417,4 +417,8 @@ def test_scores_and_values_that_would_broadcast_are_refused(shapes):
     with pytest.raises(ValueError, match="would broadcast"):
         partial_order_ratio(one, other, other)
     with pytest.raises(ValueError, match="would broadcast"):
+        partial_order_ratio(one, one, other)
+    with pytest.raises(ValueError, match="would broadcast"):
         clipped_value_loss(one, one, other)
+    with pytest.raises(ValueError, match="would broadcast"):
+        clipped_value_loss(one, other, one)

@@ -419,6 +419,13 @@ def test_shapes_that_would_broadcast_are_refused(fn, shapes):
 @pytest.mark.parametrize("fn", [kl_penalty, original_ratio])
 def test_scores_of_either_policy_that_would_broadcast_are_refused(fn, shapes):
     one, other = (torch.zeros(shape) for shape in shapes)
-    for arguments in ((one, other, one, one), (one, one, one, other)):
+    for arguments in ((one, other, one, one), (one, one, one, other), (one, one, other, other)):
         with pytest.raises(ValueError, match="would broadcast"):
             fn(*arguments)
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_term_that_is_no_scalar_is_refused(place):
+    terms = [torch.zeros(3 if i == place else ()) for i in range(4)]
+    with pytest.raises(ValueError, match="would broadcast"):
+        total_loss(*terms, 1.0, 1e-3, 1e-3)

@@ -232,7 +232,6 @@ def test_it_learns_the_order_of_its_pairs(data, tmp_path):
     ranker = stage("reward", STILL, pairs=PairData(True, 99), **options)
     with made_up("reward", [0.1 * i for i in range(15)]):
         ranker.fit(data, tmp_path)
-    print([(e["loss"], e["train_accuracy"]) for e in ranker.metrics])
     assert ranker.metrics[0]["train_accuracy"] < 0.8 < ranker.metrics[0]["loss"]
     assert ranker.metrics[-1]["train_accuracy"] == 1.0 and ranker.metrics[-1]["loss"] < 0.1
     for paired in data.pairs:

@@ -66,9 +66,9 @@ class Seed:
     def __init__(self, source: Path, out: Path, seed: int) -> None:
         self.source, self.seed = source, seed
         self.root = out / f"seed{seed}"
-        for table in ("clips", "records", "pairs"):
-            if not (self.root / table).exists():
-                shutil.copytree(source / table, self.root / table)
+        if not self.root.exists():
+            left = ("movienet", "features", "rankers", "predictions", ".*")
+            shutil.copytree(source, self.root, ignore=shutil.ignore_patterns(*left))
         self.path = out / f"results-{seed}.jsonl"
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         self.found = {row["words"]: row for row in map(json.loads, lines)}
