@@ -16,7 +16,7 @@ class TrainRandom(TrainConfig):
     """Options of `lrmovienet train random`."""
 
     seed: int = 0
-    """Of the order; 0 or more."""
+    """Seed of the random order; 0 or more."""
 
 
 @dataclass(frozen=True)

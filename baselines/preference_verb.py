@@ -35,7 +35,7 @@ class TrainPreference(MachineOptions):
     pairs_a_step: int | None = None
     """Pairs a step, instead of the usual."""
     learning_rate: float | None = None
-    """At its highest, instead of the usual."""
+    """Learning rate at its highest, instead of the usual."""
 
 
 def run(config: TrainPreference) -> None:

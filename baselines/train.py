@@ -43,7 +43,7 @@ class TrainConfig(VerbConfig):
     """Folder of a release; it becomes the workspace first (`hydrate`). Default: the workspace as
     it is."""
     name: str | None = None
-    """Its folder under rankers/. Default: the ranker's name, with what is not as usual."""
+    """The ranker's folder under rankers/. Default: its kind, with what is not as usual."""
 
 
 @dataclass(frozen=True)

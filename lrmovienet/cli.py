@@ -63,12 +63,12 @@ VERBS = {
     ),
     "split": Verb("lrmovienet.splits", "SplitConfig", "relevance, preferences -> records, pairs"),
     "encode": Verb("lrmovienet.encode", "EncodeConfig", "records -> a feature store"),
-    "train random": Verb("baselines.floor_verbs", "TrainRandom", "a random order"),
+    "train random": Verb("baselines.floor_verbs", "TrainRandom", "a random order -> a ranker"),
     "train prior": Verb(
         "baselines.floor_verbs", "TrainPrior", "a label's mean grade in training -> a ranker"
     ),
     "train lexical": Verb(
-        "baselines.floor_verbs", "TrainLexical", "how much of a label the description says"
+        "baselines.floor_verbs", "TrainLexical", "how much of a label is in the text -> a ranker"
     ),
     "train lr2ppo-base": Verb(
         "baselines.lr2ppo.verbs", "TrainBase", "LR²PPO, stage 1: source grades -> a ranker"
@@ -80,7 +80,12 @@ VERBS = {
         "baselines.lr2ppo.verbs", "TrainPPO", "LR²PPO, all three stages -> a ranker"
     ),
     "train preference": Verb(
-        "baselines.preference_verb", "TrainPreference", "its control: stage 1 and a pairwise loss"
+        "baselines.preference_verb",
+        "TrainPreference",
+        "LR²PPO's control: stage 1, then a pairwise loss",
+    ),
+    "curves": Verb(
+        "baselines.lr2ppo.curves", "CurvesConfig", "how LR²PPO trained, as figures", "rankers"
     ),
     "predict": Verb("baselines.predict", "PredictConfig", "a ranker -> predictions"),
     "score": Verb("lrmovienet.score", "ScoreConfig", "predictions against gold -> NDCG@k"),
@@ -118,6 +123,12 @@ VERBS = {
     ),
     "upstream read": Verb(
         "lrmovienet.upstream.read", "ReadConfig", "LR2PPO's own files -> a workspace", "folder"
+    ),
+    "upstream checkpoint": Verb(
+        "baselines.lr2ppo.upstream_verb",
+        "CheckpointConfig",
+        "a checkpoint of LR2PPO's own -> a network",
+        "checkpoint",
     ),
     "status": Verb(
         "lrmovienet.status", "StatusConfig", "what a workspace holds, and what was dropped"

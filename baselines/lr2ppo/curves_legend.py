@@ -97,7 +97,7 @@ def legend(part: "SubFigure", title: str, shown: Sequence[Shown]) -> None:
         ]
         handles += [nothing] * (longest - len(column))
         texts += [""] * (longest - len(column))
-    # Texts come after, since a label that begins with _ would be no label.
+    # Texts come after: older versions of matplotlib leave out labels that begin with _.
     made = part.legend(
         handles, ["."] * len(handles), loc="outside upper left", ncols=max(len(columns), 1),
         frameon=False, title=title, alignment="left", borderpad=0, handlelength=1.6,

@@ -36,11 +36,11 @@ class MachineOptions(TrainConfig):
     features: Path | None = None
     """Folder of a feature store. Default: the workspace's own."""
     seed: int = 0
-    """Of everything random in training; 0 or more."""
+    """Seed of everything random in training; 0 or more."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the network is trained; under torchrun, each process takes a GPU of its own."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the large layers; score heads and losses are in fp32 always."""
+    """Numbers of the large layers; score heads and losses are in fp32 always."""
     threads: int = 1
     """CPU threads of a step. Another number can change the last bits."""
     compile: bool = False

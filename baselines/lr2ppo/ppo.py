@@ -99,8 +99,8 @@ class PPORanker:
             raise ValueError("stage 3 starts from stages 1 and 2, which were not given")
         if config.weighting == "batch" and (machine.records_at_once or world.size > 1):
             raise UserError(
-                "--weighting batch: is one number a step, which cannot be summed from its parts. Leave "
-                "out --records_at_once, and train in one process."
+                "--weighting batch: is one number a step, which cannot be summed from its parts. "
+                "Leave out --records_at_once, and train in one process."
             )
         torch.manual_seed(seed_of(machine.seed, 3))
         actor = Actor(self.base.config)

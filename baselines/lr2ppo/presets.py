@@ -177,8 +177,9 @@ RECOMMENDED = Preset(
     base=BaseConfig(network=LEAN),
     reward=RewardConfig(network=LEAN, epochs=4),
     ppo=PPOConfig(
-        pairs=PairData(pairs_a_step=3040), iterations=6, clips_an_iteration=0, pairs_a_clip=0,
-        advantage="flip", delta=0.0, annotated_weight=1.0,
+        optimisation=Optimisation(learning_rate=3e-4), pairs=PairData(pairs_a_step=3040),
+        start="reward", iterations=4, clips_an_iteration=0, pairs_a_clip=0, advantage="flip",
+        delta=0.0, annotated_weight=1.0,
     ),
 )  # fmt: skip
 """What works best here, found by experiment on generated data."""

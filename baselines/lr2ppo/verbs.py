@@ -26,13 +26,13 @@ class TrainBase(MachineOptions):
     loss: Literal["regression", "classification"] | None = None
     """Regression on grades (Eq. 3), or a class a grade (S1-CLS)."""
     beta: float | None = None
-    """Of SmoothL1, instead of the preset's."""
+    """Beta of SmoothL1 (Eq. 3), instead of the preset's."""
     epochs: int | None = None
     """Times through the source records, instead of the preset's."""
     records_a_step: int | None = None
     """Records a step, instead of the preset's."""
     learning_rate: float | None = None
-    """At its highest, instead of the preset's."""
+    """Learning rate at its highest, instead of the preset's."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainReward(MachineOptions):
     pairs_a_step: int | None = None
     """Pairs a step, instead of the preset's."""
     learning_rate: float | None = None
-    """At its highest, instead of the preset's."""
+    """Learning rate at its highest, instead of the preset's."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TrainPPO(MachineOptions):
     preset: PresetName = "recommended"
     """Whose numbers: found by experiment here, the paper's, or the released code's."""
     percent: int = 10
-    """Share of the target's pairs that the reward model learns from: 5, 10, 20 or 40; 0: none."""
+    """Share of the target's pairs to learn rewards from: 5, 10, 20 or 40; 0: the source's alone."""
     base: str | None = None
     """Ranker of stage 1 to start from. Default: the preset's, made if it is not there."""
     reward: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class TrainPPO(MachineOptions):
     start: Literal["base", "reward", "scratch"] | None = None
     """The actor's first weights: stage 1's, the reward model's, or random ones (w/o S1)."""
     iterations: int | None = None
-    """N_Iters, instead of the preset's."""
+    """N_Iters, how often pairs are collected, instead of the preset's."""
     clips_an_iteration: int | None = None
     """Clips whose pairs an iteration collects; 0: all."""
     pairs_a_clip: int | None = None
@@ -119,7 +119,7 @@ class TrainPPO(MachineOptions):
     evaluate_every: int | None = None
     """Iterations between evaluations on target_dev."""
     learning_rate: float | None = None
-    """At its highest, instead of the preset's."""
+    """Learning rate at its highest, instead of the preset's."""
 
 
 def run(config: TrainBase | TrainReward | TrainPPO) -> None:

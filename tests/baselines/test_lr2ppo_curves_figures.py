@@ -126,7 +126,7 @@ def test_a_strange_name_is_shown_as_it_is_and_equal_input_is_equal_bytes(tmp_pat
 def test_the_verb_writes_figures_and_their_numbers(tmp_path, capsys):
     put(tmp_path, "a-seed0", ppo({0: None, 1: 1.0, 2: 2.0}), seed=0, delta=-0.1)
     put(tmp_path, "a-seed1", ppo({0: None, 1: 3.0}), seed=1, delta=-0.1)
-    put(tmp_path, "r", [{"stage": 2, "step": 9, "dev_accuracy": 0.7}], "lr2ppo-reward")
+    put(tmp_path, "0r", [{"stage": 2, "step": 9, "dev_accuracy": 0.7}], "lr2ppo-reward")
     put(tmp_path, "prior", "", "prior")
     config = CurvesConfig(workspace=tmp_path, released=log_tables(tmp_path / "logs"))
     run(replace(config, smooth=2, released=None))
@@ -136,7 +136,7 @@ def test_the_verb_writes_figures_and_their_numbers(tmp_path, capsys):
     ]  # fmt: skip
     assert capsys.readouterr().out.splitlines() == [
         "without a curve: prior (no evaluation yet)",
-        "stage 3, a: 2 seeds, 1 after iteration 1", "stage 2, r: seed 0", str(out),
+        "stage 3, a: 2 seeds, 1 after iteration 1", "stage 2, 0r: seed 0", str(out),
     ]  # fmt: skip
     svg = (out / "figure-c4.svg").read_text()
     assert [svg.count(f"<!-- {title} -->") for title in TITLES] == [1] * 16
@@ -160,7 +160,7 @@ def test_the_verb_writes_figures_and_their_numbers(tmp_path, capsys):
         first["rankers"] == ["a-seed0", "a-seed1"]
         and first["made_from"]["options"]["delta"] == -0.1
     )
-    assert (second["name"], second["x"]) == ("r", "step")
+    assert (second["name"], second["x"]) == ("0r", "step")
 
 
 def test_released_logs_are_in_the_numbers_as_they_are(tmp_path):
@@ -188,8 +188,10 @@ def test_notes_of_make_name_the_groups_that_are_not_drawn(tmp_path, monkeypatch)
         monkeypatch.setattr(f"baselines.lr2ppo.curves_figure.{figure}", FIGURE_3[:1])
     for i in range(MOST_GROUPS + 1):
         put(tmp_path, f"g{i}", ppo({1: 1.0}), delta=i)
+    put(tmp_path, "copy", ppo({1: 1.0}), delta=0)
     files, notes = make(CurvesConfig(workspace=tmp_path))
-    assert notes[0].startswith(
+    assert notes[0].startswith("g0: left out, for it has the seed and the options of copy")
+    assert notes[1].startswith(
         f"stage 3: the first {MOST_GROUPS} of {MOST_GROUPS + 1} groups are drawn"
     )
     assert len(json.loads(files["curves.json"])["groups"]) == MOST_GROUPS + 1

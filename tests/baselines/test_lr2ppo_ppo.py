@@ -115,9 +115,11 @@ def test_every_kind_of_step_trains(data, tmp_path, advantage, ratio):
         "ppo", STILL, advantage=advantage, passes=2, timesteps=2, gamma=0.5,
         pairs=PairData(True, 20), **changes,
     )  # fmt: skip
-    with made_up("ppo", [0.1, 0.2, 0.3]) as seen:
+    with made_up("ppo", [0.1, 0.2, 0.3]) as seen, counted(ppo, "into_steps") as orders:
         ranker.fit(data, tmp_path)
     assert not torch.equal(seen[1]["head.weight"], seen[2]["head.weight"])
+    # First the number of steps is planned; then each pass has an order of its own.
+    assert len(orders) == 5 and len({str(order) for order in orders[1:]}) > 2
     for entry in ranker.metrics[1:]:
         assert entry["kl"] > 0
         assert ("value_loss" in entry) == (advantage == "critic")

@@ -140,9 +140,7 @@ def test_it_needs_stage_1_and_pairs(data, tmp_path):
     with pytest.raises(UserError, match="no pairs to learn from"):
         stage("preference", source_pairs=0).fit(replace(data, pairs=()), tmp_path)
     steep = replace(USUAL, learning_rate=1e30, clip_norm=0.0, warmup=0.0)
-    with pytest.raises(
-        UserError, match=r"pairwise control: the loss is .* in step \d of 6"
-    ):
+    with pytest.raises(UserError, match=r"pairwise control: the loss is .* in step \d of 6"):
         stage("preference", optimisation=steep).fit(data, tmp_path)
 
 

@@ -17,6 +17,7 @@ from baselines.train import read_ranker, trained
 from lrmovienet.cli import main
 from lrmovienet.encode import encode
 from lrmovienet.errors import UserError
+from lrmovienet.features import FeatureStore
 from lrmovienet.files import sha256_file, sha256_of
 from lrmovienet.workspace import Workspace
 
@@ -188,6 +189,23 @@ def test_labels_without_features_are_named_before_anything_is_predicted(workspac
     assert str(error.value).count("\n  clip ") == 10
     assert f"… and {lacking - 10} more" in str(error.value)
     assert not (workspace.root / "predictions").exists()
+
+
+def test_a_clip_without_frames_is_named_beside_its_labels(filled):
+    store = FeatureStore.of(filled)
+    rows = filled.read("records").to_pylist()
+    known = [(row["clip_id"], row["label"]) for row in rows]
+    store.require_labels(known * 2)
+    with pytest.raises(UserError) as error:
+        store.require_labels([*known, ("tt9_0000", "dog"), (rows[0]["clip_id"], "no such label")])
+    said = str(error.value).splitlines()
+    labels, clips = len(set(known)) + 2, len({clip_id for clip_id, _ in known}) + 1
+    assert f"missing of 3 of the {labels} labels and {clips} clips" in said[0]
+    assert said[1:] == [
+        "  clip 'tt9_0000': its frames",
+        "  clip 'tt9_0000': label 'dog'",
+        f"  clip {rows[0]['clip_id']!r}: label 'no such label'",
+    ]
 
 
 def test_a_ranker_that_was_trained_on_a_gpu_scores_on_a_machine_without(workspace, run):

@@ -191,20 +191,31 @@ def check_bytes(kind: str, data: TrainingData, folder: Path) -> None:
 
 
 def check_torch(kind: str, data: TrainingData, folder: Path) -> None:
-    """Training is deterministic whatever torch was told before, and leaves torch as it was."""
-    found: list[tuple[bool, int]] = []
+    """Training is deterministic whatever torch was told before, and leaves torch as it was.
 
-    def watch(_: dict[str, Any]) -> None:
-        found.append((torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()))
+    Networks are trained with dropout, also after they were judged without it.
+    """
+    found: set[tuple[bool, int, bool]] = set()
+    real = Learner.update
+
+    def noted(model: torch.nn.Module) -> None:
+        modes = {part.training for part in model.modules()}
+        assert len(modes) == 1
+        settings = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+        found.add((*settings, *modes))
+
+    def update(learner: Learner, losses: Any) -> float:
+        noted(learner.model)
+        return real(learner, losses)
 
     for last in (None, "stopped"):
         ranker = stage(kind)
-        ranker.watch = watch
         torch.manual_seed(5)
         before = torch.get_rng_state()
         numpys = str(np.random.get_state())  # noqa: NPY002 (that it is left alone is the point)
         with contextlib.ExitStack() as stack:
             stack.enter_context(three_threads())
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(Learner, "update", update)
             if last:
                 stack.enter_context(counted(Learner, "update", stop_in=1))
                 stack.enter_context(pytest.raises(KeyboardInterrupt))
@@ -212,7 +223,7 @@ def check_torch(kind: str, data: TrainingData, folder: Path) -> None:
         assert torch.equal(torch.get_rng_state(), before)
         assert str(np.random.get_state()) == numpys  # noqa: NPY002
         assert not torch.are_deterministic_algorithms_enabled()
-    assert set(found) == {(True, 1)}
+    assert found == {(True, 1, True)}
 
 
 def check_killed(

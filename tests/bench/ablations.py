@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,13 +22,18 @@ from machine import hardware, publish
 KS = (1, 3, 5, 10, 20)
 SHORT = (
     "--preset paper --base {base} --reward {reward} --grouped true --pairs_a_clip 80 "
-    "--clips_an_iteration 64 --pairs_a_step 640 --learning_rate 3e-4 --iterations 12"
+    "--clips_an_iteration 64 --pairs_a_step 640 --learning_rate 3e-4 --iterations 8"
 )
 """The paper's stage 3 by clips, with fewer and larger steps: what a CPU can do in minutes."""
 OURS = "--base {base} --reward {reward}"
+LONGER = "--learning_rate 1e-3 --iterations 6"
+"""What a start further away needs."""
 STAGES = {
     "base": "lr2ppo-base",
     "reward": "lr2ppo-reward --base {base}",
+    "reward5": "lr2ppo-reward --base {base} --percent 5",
+    "reward20": "lr2ppo-reward --base {base} --percent 20",
+    "reward40": "lr2ppo-reward --base {base} --percent 40",
 }
 MAIN = {
     "LR²PPO (S1)": "{base}",
@@ -36,13 +42,23 @@ MAIN = {
     "`recommended`": f"lr2ppo {OURS}",
     "`paper`, short": f"lr2ppo {SHORT}",
 }
+SHARES = {
+    percent: (
+        f"{{reward{'' if percent == 10 else percent}}}",
+        f"lr2ppo --base {{base}} --reward {{reward{percent}}} --percent {percent}"
+        if percent != 10
+        else f"lr2ppo {OURS}",
+        "preference --base {base}" + ("" if percent == 10 else f" --percent {percent}"),
+    )
+    for percent in (5, 10, 20, 40)
+}
+"""Of the target's annotated pairs: reward model, `recommended`, control."""
 ABLATIONS = {
     "S1 as classifier (S1-CLS)": "lr2ppo-base --loss classification",
-    "`recommended`, without stage 1's weights": f"lr2ppo {OURS} --start scratch",
-    "`recommended`, from the reward model's weights": f"lr2ppo {OURS} --start reward",
-    "`recommended`, expected reward (exact policy gradient)": f"lr2ppo {OURS} --ratio expected",
-    "`recommended`, without annotated pairs": f"lr2ppo {OURS} --annotated_weight 0",
-    "`recommended`, with a critic": f"lr2ppo {OURS} --advantage critic --delta -0.1",
+    "`recommended`, from stage 1's weights": f"lr2ppo {OURS} {LONGER} --start base",
+    "… without annotated pairs": f"lr2ppo {OURS} {LONGER} --start base --annotated_weight 0",
+    "… with a critic": f"lr2ppo {OURS} {LONGER} --start base --advantage critic --delta -0.1",
+    "… without stage 1 (random weights)": f"lr2ppo {OURS} {LONGER} --start scratch",
     "`paper`, short": f"lr2ppo {SHORT}",
     "… original ratio (A.2)": f"lr2ppo {SHORT} --ratio original",
     "… clipped ratio (A.3)": f"lr2ppo {SHORT} --ratio clipped",
@@ -56,7 +72,9 @@ ABLATIONS = {
     "… exact flip baseline": f"lr2ppo {SHORT} --advantage flip --delta 0",
     "… the code's batch-scalar hinge, m = 0.01": f"lr2ppo {SHORT} --weighting batch --margin 0.01",
 }
-REWARD_MARGINS = {f"m_R = {m}": f"lr2ppo-reward --base {{base}} --margin {m}" for m in (0.1, 0.5)}
+REWARD_MARGINS = {"m_R = 1": "{reward}"} | {
+    f"m_R = {m}": f"lr2ppo-reward --base {{base}} --margin {m}" for m in (0.1, 0.5)
+}
 """Of Eq. 4; the usual is 1."""
 
 
@@ -74,21 +92,23 @@ class Seed:
         self.found = {row["words"]: row for row in map(json.loads, lines)}
         self.names: dict[str, str] = {"seed": str(seed)}
         for stage, words in STAGES.items():
-            self.names[stage] = self.run(words)["name"]
+            row = self.look(words)
+            if row:
+                self.names[stage] = row["name"]
 
-    def run(self, words: str) -> dict:
+    def make(self, stage: str) -> None:
+        """Make what others start from."""
+        self.run(STAGES[stage])
+        row = self.look(STAGES[stage])
+        self.names[stage] = row["name"] if row else ""
+
+    def run(self, words: str, name: str = "") -> None:
         """Train what the words say, score it, and keep what came of it."""
-        text = words.format(**self.names)
-        if text in self.by_name:
-            return self.by_name[text]
-        kind, *options = text.split()
-        if "--seed" not in options:
-            options += ["--seed", str(self.seed)]
-        text = " ".join([kind, *options])
-        if text not in self.found:
-            name = f"r{len(self.found):02d}-{kind}"
+        text = self.words(words)
+        if self.look(words) is None:
+            name = name or f"r{len(self.found):02d}-{text.split()[0]}"
             command = [
-                sys.executable, "-m", "lrmovienet", "train", kind, *options, "--name", name,
+                sys.executable, "-m", "lrmovienet", "train", *text.split(), "--name", name,
                 "--workspace", str(self.root), "--features", str(self.source / "features"),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -99,29 +119,28 @@ class Seed:
                 file.write(json.dumps(row) + "\n")
             self.found[text] = row
             sys.stderr.write(f"seed {self.seed}: {text}: {np.round(row['ndcg'], 4).tolist()}\n")
-        return self.found[text]
 
     @property
     def by_name(self) -> dict[str, dict]:
         """What came of each, by the ranker's name."""
         return {row["name"]: row for row in self.found.values()}
 
-    def all_of(self, rows: dict[str, str]) -> dict[str, dict]:
-        """What came of some rows of a table."""
-        return {name: self.run(words) for name, words in rows.items()}
+    def words(self, words: str) -> str:
+        """A command with this seed's names in it, or a ranker's name as it is."""
+        text = words.format(**self.names)
+        if " " not in text and text in self.by_name:
+            return text
+        kind, *options = text.split()
+        seed = [] if "--seed" in options else ["--seed", str(self.seed)]
+        return " ".join([kind, *options, *seed])
 
-    def shares(self) -> dict[str, dict]:
-        """Reward model, `recommended` and control for each share of annotated pairs."""
-        rows = {}
-        for percent in (5, 10, 20, 40):
-            option = "" if percent == 10 else f" --percent {percent}"
-            reward = self.run("lr2ppo-reward --base {base}" + option)
-            self.names["of_share"] = reward["name"]
-            rows[f"reward {percent} %"] = reward
-            ours = "lr2ppo --base {base} --reward {of_share}" + option
-            rows[f"ours {percent} %"] = self.run(ours)
-            rows[f"control {percent} %"] = self.run("preference --base {base}" + option)
-        return rows
+    def look(self, words: str) -> dict | None:
+        """What came of a command, if it was run."""
+        try:
+            text = self.words(words)
+        except KeyError:  # names a ranker that is not there yet
+            return None
+        return self.by_name.get(text) or self.found.get(text)
 
     def measure(self, name: str) -> dict:
         """NDCG of every clip of target_test, its film, and a reward model's accuracy."""
@@ -181,6 +200,42 @@ def difference(rows: list[dict], others: list[dict], k: int) -> str:
 HEAD = " | ".join(f"NDCG@{k}" for k in KS)
 
 
+def table(seeds: list[Seed], rows: dict[str, str], against: dict[str, str]) -> list[str]:
+    """A line a command: NDCG, and differences at 20 to others, over the seeds that have both."""
+    columns = "".join(f" @20 against {name} |" for name in against)
+    lines = [f"| | seeds | {HEAD} |{columns}", "|---" * (len(KS) + 2 + len(against)) + "|"]
+    for name, words in rows.items():
+        found = [(row, seed) for seed in seeds if (row := seed.look(words))]
+        if not found:
+            continue
+        cells = []
+        for other in against.values():
+            pairs = [(row, of) for row, seed in found if (of := seed.look(other))]
+            mine, others = [row for row, _ in pairs], [of for _, of in pairs]
+            cells.append("" if other == words else difference(mine, others, 20))
+        lines.append(mean_row(f"{name} | {len(found)}", [row for row, _ in found], *cells))
+    return lines
+
+
+def shares_table(seeds: list[Seed]) -> list[str]:
+    """A line a share of annotated pairs."""
+    lines = [
+        "| share | seeds | reward accuracy | it alone @20 | `recommended` @5 | @20 | control @5 | "
+        "@20 |",
+        "|---" * 8 + "|",
+    ]
+    for percent, words in SHARES.items():
+        rows = [tuple(map(seed.look, words)) for seed in seeds]
+        whole = [row for row in rows if all(row)]
+        if whole:
+            cells = [np.mean([reward["accuracy"] for reward, _, _ in whole])]
+            for place, k in ((0, 20), (1, 5), (1, 20), (2, 5), (2, 20)):
+                cells.append(np.mean([row[place]["ndcg"][KS.index(k)] for row in whole]))
+            text = " | ".join(f"{cell:.4f}" for cell in cells)
+            lines.append(f"| {percent} % | {len(whole)} | {text} |")
+    return lines
+
+
 def main() -> None:
     """Run what is not there yet, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -189,65 +244,46 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ablation_seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tables", action="store_true", help="only write what is there")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    made = [Seed(options.workspace, options.out, number) for number in range(options.seeds)]
+    some = made[: options.ablation_seeds]
+    if not options.tables:
+        with ThreadPoolExecutor(options.processes) as pool:
 
-    seeds = range(options.seeds)
-    some_seeds = range(options.ablation_seeds)
-    with ThreadPoolExecutor(options.processes) as pool:
-        made = list(pool.map(lambda n: Seed(options.workspace, options.out, n), seeds))
-        every = list(pool.map(lambda n: made[n].all_of(MAIN), seeds))
-        shares = list(pool.map(lambda n: made[n].shares(), some_seeds))
-        some = list(pool.map(lambda n: made[n].all_of({**ABLATIONS, **REWARD_MARGINS}), some_seeds))
-    base = [rows["LR²PPO (S1)"] for rows in every]
-    control = [rows["S1 + pairwise loss (control)"] for rows in every]
+            def for_all(seeds: list[Seed], work: Callable[[Seed, str], None], *names: str) -> None:
+                for name in names:
+                    list(pool.map(lambda seed: work(seed, name), seeds))  # noqa: B023
+
+            for_all(made, Seed.make, "base", "reward")
+            for_all(made, Seed.run, *MAIN.values())
+            for_all(some, Seed.make, *STAGES)
+            for_all(some, Seed.run, *ABLATIONS.values())
+            for_all(some, Seed.run, *(words for row in SHARES.values() for words in row[1:]))
+            for_all(some, Seed.run, *REWARD_MARGINS.values())
+    base = MAIN["LR²PPO (S1)"]
     text = [
-        f"`python tests/bench/ablations.py WORKSPACE --out FOLDER`: {options.seeds} seeds on "
-        "`target_test`, mean ± standard deviation over seeds. Last columns: mean difference, "
-        "and in how many seeds its 95 % interval over films is above (▲) or below (▼) 0.",
-        "", f"| | {HEAD} | @20 against S1 | @20 against the control |", "|---" * 8 + "|",
+        "`python tests/bench/ablations.py WORKSPACE --out FOLDER`, on `target_test`: mean ± "
+        "standard deviation over seeds. Last columns: mean difference, and in how many seeds its "
+        "95 % interval over films is above (▲) or below (▼) 0.", "",
+        *table(made, MAIN, {"S1": base, "the control": MAIN["S1 + pairwise loss (control)"]}), "",
+        "`recommended` against its own stage 1, seed by seed (95 % interval over films):", "",
+        "| seed | NDCG@5 | NDCG@20 |", "|---|---|---|",
     ]  # fmt: skip
-    for name in MAIN:
-        rows = [of[name] for of in every]
-        text.append(mean_row(name, rows, difference(rows, base, 20), difference(rows, control, 20)))
+    for seed in made:
+        ours, own = seed.look(MAIN["`recommended`"]), seed.look(base)
+        if ours and own:
+            value, low, high = gain(ours, own)
+            cells = [f"{value[i]:+.4f} [{low[i]:+.4f}, {high[i]:+.4f}]" for i in (2, 4)]
+            text.append(f"| {seed.seed} | {cells[0]} | {cells[1]} |")
+    text += ["", "By the share of target pairs that are annotated:", "", *shares_table(made), ""]
+    text += ["One change at a time:", "", *table(made, ABLATIONS, {"S1": base}), ""]
     text += [
+        "The reward model alone by its margin:",
         "",
-        "`recommended` against its own stage 1, seed by seed (95 % interval over films):",
-        "",
+        *table(made, REWARD_MARGINS, {"S1": base}),
     ]
-    text += ["| seed | NDCG@5 | NDCG@20 |", "|---|---|---|"]
-    for number, rows in enumerate(every):
-        value, low, high = gain(rows["`recommended`"], rows["LR²PPO (S1)"])
-        cells = [f"{value[i]:+.4f} [{low[i]:+.4f}, {high[i]:+.4f}]" for i in (2, 4)]
-        text.append(f"| {number} | {cells[0]} | {cells[1]} |")
-    text += [
-        "",
-        f"Share of annotated target pairs ({options.ablation_seeds} seeds):",
-        "",
-    ]
-    text += [
-        "| share | reward accuracy | it alone @20 | `recommended` @5 | @20 | control @5 | @20 |",
-        "|---" * 7 + "|",
-    ]
-    for share in ("5 %", "10 %", "20 %", "40 %"):
-        reward, ours, plain = (
-            [of[f"{kind} {share}"] for of in shares] for kind in ("reward", "ours", "control")
-        )
-        cells = [np.mean([row["accuracy"] for row in reward])]
-        for rows, k in ((reward, 20), (ours, 5), (ours, 20), (plain, 5), (plain, 20)):
-            cells.append(np.mean([row["ndcg"][KS.index(k)] for row in rows]))
-        text.append(f"| {share} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |")
-    text += [
-        "", f"One change at a time ({options.ablation_seeds} seeds):", "",
-        f"| | {HEAD} | @20 against S1 |", "|---" * 7 + "|",
-    ]  # fmt: skip
-    for name in ABLATIONS:
-        rows = [of[name] for of in some]
-        text.append(mean_row(name, rows, difference(rows, base[: len(rows)], 20)))
-    for name in REWARD_MARGINS:
-        rows = [of[name] for of in some]
-        accuracy = np.mean([row["accuracy"] for row in rows])
-        text.append(mean_row(f"reward alone, {name}", rows, f"accuracy {accuracy:.4f}"))
     text += ["", hardware("torch", "numpy")]
     publish("\n".join(text), "ablations", options.write)
 

@@ -166,7 +166,7 @@ def main() -> None:
     critic, flip = encodings("critic"), encodings("flip")
     text = "\n".join(
         [
-            "### LR²PPO: a step of stage 1, and labels encoded by stage 3",
+            "A step of stage 1, and the labels that stage 3 encodes.",
             "",
             f"`python tests/bench/lr2ppo.py`: {options.clips} clips of {LABELS} labels, {TOKENS} "
             f"tokens, {FRAMES} frames, {DIM} dimensions, device {options.device}; forward, "

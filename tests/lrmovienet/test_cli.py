@@ -32,8 +32,9 @@ def test_help_lists_the_verbs_in_the_datas_order(capsys):
 
 WITHOUT_WORKSPACE = {
     "stats": "release", "leaks": "release", "diff": "releases", "publish": "repo",
+    "upstream checkpoint": "out",
 }  # fmt: skip
-"""Verbs that work on a release alone -> an option of each."""
+"""Verbs that work on a release or a checkpoint alone -> an option of each."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -185,6 +186,16 @@ def test_a_given_list_replaces_the_default_and_the_files(tmp_path):
 @pytest.mark.parametrize("name", ["2001", "[cut] a.mp4", "a: b.mp4", "a b.mp4", "-", "é*.mp4"])
 def test_a_files_name_stays_as_it_is(name):
     assert parse("ingest", IngestConfig, ["--videos", name, "--videos=x"]).videos == [name, "x"]
+
+
+def test_a_flag_that_may_be_left_to_a_preset_can_stand_alone():
+    from baselines.lr2ppo.verbs import TrainPPO
+
+    parsed = [parse("train lr2ppo", TrainPPO, words) for words in (
+        [], ["--grouped"], ["--grouped", "false"], ["--grouped", "--passes", "2"],
+    )]  # fmt: skip
+    assert [options.grouped for options in parsed] == [None, True, False, True]
+    assert parsed[3].passes == 2
 
 
 def test_values_keep_their_dashes():
