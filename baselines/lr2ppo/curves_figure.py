@@ -20,10 +20,11 @@ _WIDTH, _PANEL, _MARGIN = 12.0, 2.05, 0.7
 """Inches of a figure, a row of panels, and what stands below them."""
 _WRAP = 190
 """Letters of a line below the panels."""
-_PALE = 0.4
+_LINE, _LONG_LINE, _THIN = 1.5, 1.1, 0.6
+"""Widths of a line, of one with many points, and of one where seeds are missing."""
 _DASHES = (0, (4, 2))
-_MOST_MARKED = 12
-"""Points of a line that are marked, since there are so few."""
+_MOST_MARKED, _MANY = 12, 100
+"""Points of a line that are marked, since there are so few; and of one that is long."""
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,19 @@ def _own(axes: "Axes", panel: Panel, shown: Sequence[Shown]) -> None:
 
 
 def _line(axes: "Axes", curve: Curve, seeds: int, colour: str) -> None:
-    """The mean, pale where seeds are missing, and the band of those that are there."""
+    """The mean, thin where seeds are missing, and the band of those that are there."""
     if seeds > 1:
         axes.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
     marker = "o" if len(curve.x) <= _MOST_MARKED else ""
+    width = _LINE if len(curve.x) <= _MANY else _LONG_LINE
     start = 0
     for i in range(1, len(curve.x) + 1):
         whole = curve.n[start] == seeds
         if i == len(curve.x) or (curve.n[i] == seeds) != whole:
             # A piece goes on to the first point of the next, so that there is no gap.
             axes.plot(
-                curve.x[start : i + 1], curve.mean[start : i + 1], color=colour, lw=1.5,
-                alpha=1.0 if whole else _PALE, marker=marker, ms=3, mew=0,
+                curve.x[start : i + 1], curve.mean[start : i + 1], color=colour,
+                lw=width if whole else _THIN, marker=marker, ms=3, mew=0,
             )  # fmt: skip
             start = i
 
@@ -185,7 +187,7 @@ def _released(axes: "Axes", panel: Panel, log: Released, smooth: int) -> None:
     axes.set_xlabel(_RELEASED_X_LABELS[panel.stage])
     axes.set_ylabel(panel.ylabel.replace("dev ", "validation "))
     if panel.solid == "rank_loss":  # the code divides by the pairs that violate the margin
-        axes.set_ylabel("mean of −r′ where above 0")
+        axes.set_ylabel("mean of −r′ > 0")
     if panel.solid not in log.values:
         _nothing(axes, "not in the released log")
         return

@@ -35,7 +35,8 @@ def labels(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         alike = [other for other in groups if other.stage == group.stage]
         text = differences(alike)[alike.index(group)]
-        found.append(cut(f"{group.name} ({text})" if text else group.name, _LETTERS))
+        text = f" ({cut(text, _LETTERS * 5 // 8)})" if text else ""
+        found.append(cut(group.name, _LETTERS - len(text)) + text)
     return [
         f"{cut(label, _LETTERS // 2)} [{cut(group.rankers[0], _LETTERS // 2)}]"
         if found.count(label) > 1
@@ -114,7 +115,7 @@ def how(smooth: int, shown: Sequence[Shown], more: int) -> str:
     if any(len(one.group.seeds) > 1 for one in shown):
         text += "Line: mean over seeds; band: from the smallest to the largest seed. "
     if any(min(one.group.evaluations.n) < len(one.group.seeds) for one in shown):
-        text += "Pale: fewer seeds. "
+        text += "Thin: fewer seeds. "
     return text + (f"{more} groups more are in curves.json. " if more else "")
 
 

@@ -139,6 +139,14 @@ def test_labels_say_the_options_that_set_groups_apart(tmp_path):
     assert labels(groups_of(tmp_path)) == ["a", "b", "base", "c"]  # three options: names tell
 
 
+def test_a_long_name_leaves_room_for_what_sets_it_apart(tmp_path):
+    for delta in (0.0, 0.5):
+        put(tmp_path, "n" * 90 + str(delta), ppo({1: 1.0}), delta=delta, mode="m" * 90)
+    assert labels(groups_of(tmp_path)) == [
+        "n" * 37 + "… (delta 0)", "n" * 35 + "… (delta 0.5)",
+    ]  # fmt: skip
+
+
 def test_equal_labels_are_told_apart_by_a_ranker(tmp_path):
     for data in ("r", "s"):
         for seed in (0, 1):

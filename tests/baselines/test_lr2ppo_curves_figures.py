@@ -34,15 +34,15 @@ def xy(line):
     return list(line.get_xdata()), list(line.get_ydata())
 
 
-def test_a_panel_draws_the_mean_the_band_and_pales_where_seeds_are_missing(tmp_path):
+def test_a_panel_draws_mean_and_band_and_is_thin_where_seeds_are_missing(tmp_path):
     put(tmp_path, "a0", ppo({1: 1.0, 2: 2.0, 3: 3.0, 4: 5.0}, old_value=0.5, value=1.5), seed=0)
     put(tmp_path, "a1", ppo({1: 3.0, 2: 4.0}, old_value=1.5, value=3.5), seed=1)
     (panels,) = panels_of(drawn(tmp_path))
     assert list(panels) == TITLES
     axes = panels["(a) reward"]
-    full, pale = axes.lines
-    assert (xy(full), xy(pale)) == (([1, 2, 3], [2.0, 3.0, 3.0]), ([3, 4], [3.0, 5.0]))
-    assert full.get_alpha() == 1 > pale.get_alpha()
+    full, thin = axes.lines
+    assert (xy(full), xy(thin)) == (([1, 2, 3], [2.0, 3.0, 3.0]), ([3, 4], [3.0, 5.0]))
+    assert full.get_linewidth() > 2 * thin.get_linewidth()
     assert {to_hex(line.get_color()) for line in axes.lines} == {COLOURS[0]}
     (band,) = axes.collections
     corners = {(float(x), float(y)) for x, y in band.get_paths()[0].vertices}
