@@ -108,10 +108,11 @@ class PPORanker:
             actor.load_state_dict(self.base.state_dict())
         if config.start == "reward":
             first = self.rewards[0]
-            if first.label_score is None or _shapes(first.trunk) != _shapes(actor.trunk):
+            alike = actor.config.outputs == 1 and _shapes(first.trunk) == _shapes(actor.trunk)
+            if first.label_score is None or not alike:
                 raise UserError(
                     "--start reward: needs a reward model with pair_scores and the trunk of stage "
-                    "1; this one has none. Use --start base."
+                    "1, which has to be a regression. Use --start base."
                 )
             actor.trunk.load_state_dict(first.trunk.state_dict())
             actor.head.weight.data.copy_(first.label_score.weight.data)

@@ -10,6 +10,7 @@ from tiny_corpus import WORDS
 from tiny_stages import (
     ALONE,
     CONTROL,
+    NETWORK,
     NO_STEP,
     PPO,
     SMOOTH,
@@ -35,6 +36,7 @@ import baselines.lr2ppo.ppo as ppo
 from baselines.data import TrainingData, subset
 from baselines.lr2ppo.ppo import PPORanker
 from baselines.lr2ppo.presets import Machine, PairData
+from baselines.lr2ppo.rollout import drawn_clips
 from baselines.lr2ppo.running import dev_ndcg
 from baselines.preference import PreferenceRanker
 from lrmovienet.errors import UserError
@@ -104,6 +106,56 @@ def test_without_stage_1_it_starts_from_random_weights(data, tmp_path):
     alone = tuple(subset(record, [0]) for record in data.unlabelled)
     with pytest.raises(UserError, match="target_pairs: no record has two labels"):
         stage("ppo").fit(replace(data, unlabelled=alone), tmp_path)
+
+
+def test_it_may_start_from_the_scores_within_the_reward_model(data, tmp_path):
+    ranker = stage("ppo", start="reward", optimisation=NO_STEP)
+    ranker.fit(data, tmp_path)
+    first = reward_model()
+    assert torch.equal(ranker.actor.head.weight, first.label_score.weight)
+    for name, weight in first.trunk.state_dict().items():
+        assert torch.equal(ranker.actor.trunk.state_dict()[name], weight)
+    classifier, narrow = replace(NETWORK, outputs=3), replace(NETWORK, head_hidden=8)
+    plain = replace(NETWORK, pair_scores=False)
+    for base, model in ((NETWORK, plain), (classifier, NETWORK), (narrow, NETWORK)):
+        ranker = PPORanker(replace(PPO, start="reward"), actor(base), [reward_model(model)])
+        with pytest.raises(
+            UserError, match="--start reward: needs a reward model"
+        ):
+            ranker.fit(data, tmp_path)
+
+
+def test_an_iteration_may_take_every_clip_once(data, tmp_path):
+    """And all pairs of each in both orders: nothing is drawn but the order of steps."""
+    ranker = stage("ppo", clips_an_iteration=0, pairs_a_clip=0)
+    with counted(ppo, "roll_out") as rolled:
+        ranker.fit(data, tmp_path)
+    sizes = [len(record.labels) for record in data.unlabelled]
+    for seen in rolled:
+        states = set(zip(*(part.tolist() for part in seen.state), strict=True))
+        assert len(states) == len(seen.reward) == sum(n * (n - 1) for n in sizes)
+
+
+def test_a_share_of_each_clips_pairs_is_all_that_is_ever_drawn(data, tmp_path):
+    """Half of them, in both orders, and in every iteration the same."""
+    ranker = stage("ppo", clips_an_iteration=0, pairs_a_clip=0, pool_share=0.5)
+    with counted(ppo, "roll_out") as rolled:
+        ranker.fit(data, tmp_path)
+    seen = []
+    for iteration, of_iteration in enumerate(rolled):
+        clips = drawn_clips(len(data.unlabelled), len(data.unlabelled), iteration, 0)
+        place, first, second = (part.tolist() for part in of_iteration.state)
+        of_clips = [clips[i] for i in place]
+        seen.append(sorted(zip(of_clips, first, second, strict=True)))
+    sizes = [len(record.labels) for record in data.unlabelled]
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == len(seen[0]) == sum(2 * round(n * (n - 1) / 4) for n in sizes)
+
+
+def test_one_number_a_step_cannot_be_had_from_parts(data, tmp_path):
+    ranker = stage("ppo", weighting="batch", machine=Machine(records_at_once=1))
+    with pytest.raises(UserError, match=r"--weighting batch: .*Leave out --records_at_once"):
+        ranker.fit(data, tmp_path)
 
 
 @pytest.mark.parametrize("advantage", ["critic", "flip"])
