@@ -41,7 +41,7 @@ from baselines.data import TrainingData
 from baselines.lr2ppo.base import BaseRanker
 from baselines.lr2ppo.files import fingerprint
 from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.running import dev_ndcg
+from baselines.lr2ppo.running import dev_ndcg, reproducible
 from lrmovienet.errors import UserError
 
 
@@ -59,6 +59,22 @@ def test_same_seed_same_bytes_another_seed_others_and_cores_do_not_matter(data, 
 
 def test_torch_is_made_deterministic_and_left_as_it_was(data, tmp_path):
     check_torch("base", data, tmp_path)
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, True), (True, False)])
+def test_torch_gets_its_own_settings_back_also_after_an_error(before):
+    def settings():
+        strict = torch.are_deterministic_algorithms_enabled()
+        return strict, torch.is_deterministic_algorithms_warn_only_enabled()
+
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    try:
+        with pytest.raises(KeyError), reproducible(BASE.machine):
+            assert settings() == (True, False)
+            raise KeyError
+        assert settings() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_killed_in_a_step_it_goes_on_and_gives_the_same_bytes(data, tmp_path):
@@ -107,7 +123,7 @@ def test_killed_processes_leave_no_trace(filled, data, tmp_path):
             while process.poll() is None and _states(tmp_path / "killed") == known:
                 assert time.monotonic() - started < 100
                 time.sleep(0.001)
-            process.wait(timeout=rng.uniform(0, 0.06) if kills < 12 else 100)
+            process.wait(timeout=rng.uniform(0, 0.06) if kills < 6 else 100)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -115,7 +131,7 @@ def test_killed_processes_leave_no_trace(filled, data, tmp_path):
             continue
         break
     assert process.returncode == 0
-    assert kills >= 3
+    assert kills >= 2
     for kind in tiny_stages.STAGES:
         whole = fit(stage(kind), data, tmp_path / "whole" / kind)
         saved = sorted((tmp_path / "killed" / kind / "saved").iterdir())
@@ -299,12 +315,11 @@ def test_a_training_that_diverges_is_stopped(data, tmp_path):
         BaseRanker(once).fit(data, tmp_path / "once")
 
 
-@pytest.mark.slow
 def test_overfits_five_records(data, tmp_path):
     """The loss falls to next to nothing, and every label stands above those of a lower grade."""
     five = TrainingData(data.graded[:5], data.graded[:5])
     steep = replace(USUAL, learning_rate=1e-2)
-    ranker = stage("base", STILL, epochs=60, optimisation=steep)
+    ranker = stage("base", STILL, epochs=60, records_a_step=5, optimisation=steep)
     ranker.fit(five, tmp_path)
     assert ranker.metrics[-1]["loss"] < 0.01 < ranker.metrics[0]["loss"]
     for item in five.graded:

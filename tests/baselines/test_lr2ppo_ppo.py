@@ -119,9 +119,7 @@ def test_it_may_start_from_the_scores_within_the_reward_model(data, tmp_path):
     plain = replace(NETWORK, pair_scores=False)
     for base, model in ((NETWORK, plain), (classifier, NETWORK), (narrow, NETWORK)):
         ranker = PPORanker(replace(PPO, start="reward"), actor(base), [reward_model(model)])
-        with pytest.raises(
-            UserError, match="--start reward: needs a reward model"
-        ):
+        with pytest.raises(UserError, match="--start reward: needs a reward model"):
             ranker.fit(data, tmp_path)
 
 
