@@ -4,21 +4,19 @@ No reward model, no critic, no unlabelled pair. What LR²PPO gains over this is 
 learning adds; what both gain over stage 1 is what the annotated pairs add.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from baselines.data import Record, Regime, TrainingData
+from baselines.data import Regime, TrainingData
+from baselines.lr2ppo.actor_ranker import ActorRanker
 from baselines.lr2ppo.files import (
     fingerprint,
-    load_model,
-    read_training,
-    save_model,
     weights_digest,
 )
 from baselines.lr2ppo.learner import Learner
@@ -32,10 +30,8 @@ from baselines.lr2ppo.running import (
     SELECT_AT,
     autocast,
     dev_ndcg,
-    predict,
     reproducible,
 )
-from baselines.ranker import Scores
 from lrmovienet.files import sha256_of
 
 
@@ -52,20 +48,17 @@ class PreferenceConfig:
     """Pairs of different grades drawn a source record and epoch."""
 
 
-class PreferenceRanker:
+class PreferenceRanker(ActorRanker):
     """The actor of stage 1 after RankNet on annotated pairs."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R1",)
-    uses_features: ClassVar[bool] = True
+    config_class = PreferenceConfig
+    config: PreferenceConfig
 
     def __init__(self, config: PreferenceConfig | None = None, base: Actor | None = None) -> None:
         """`base` is the actor of stage 1; it is not changed."""
-        self.config, self.base = config or PreferenceConfig(), base
-        self.actor: Actor | None = None
-        self.watch: Callable[[dict[str, Any]], None] | None = None
-        """Is told of every entry of `metrics` as it is made."""
-        self.metrics: list[dict[str, Any]] = []
-        """One entry an epoch: loss, accuracy in training, dev NDCG@k, learning rate."""
+        super().__init__(config or PreferenceConfig())
+        self.base = base
 
     def fit(self, data: TrainingData, working: Path) -> None:
         """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
@@ -114,25 +107,3 @@ class PreferenceRanker:
             better, worse = scores[torch.from_numpy(places).to(machine.device)].unbind(1)
             run.add(right=(better > worse).sum().item(), pairs=len(places))
             yield pairwise_logistic(better, worse) * (len(places) / step.pairs)
-
-    def score(self, record: Record) -> Scores:
-        """(n_labels,) the actor's scores."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        with reproducible(self.config.machine):
-            return predict(self.actor, [record], self.config.machine)
-
-    def save(self, folder: Path) -> None:
-        """Write weights (safetensors), dimensions, training options and metrics."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        save_model(folder, self.actor, self.config, self.metrics)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The ranker that was saved in `folder`. Raises UserError where it is damaged."""
-        config, metrics = read_training(folder, PreferenceConfig)
-        ranker = cls(config)
-        ranker.metrics = metrics
-        ranker.actor = load_model(folder, Actor).to(config.machine.device)
-        return ranker

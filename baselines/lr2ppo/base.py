@@ -5,19 +5,20 @@ reported, on one and the same set.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from baselines.data import Graded, Record, Regime, TrainingData
+from baselines.lr2ppo.actor_ranker import ActorRanker
 from baselines.lr2ppo.batch import Batch, collate
-from baselines.lr2ppo.files import fingerprint, load_model, read_training, save_model
+from baselines.lr2ppo.files import fingerprint
 from baselines.lr2ppo.learner import Learner
 from baselines.lr2ppo.loop import Run, by_epochs
 from baselines.lr2ppo.losses import grade_cross_entropy, smooth_l1
@@ -29,11 +30,9 @@ from baselines.lr2ppo.running import (
     autocast,
     dev_ndcg,
     parts,
-    predict,
     reproducible,
     seed_of,
 )
-from baselines.ranker import Scores
 from lrmovienet.files import sha256_of
 
 
@@ -44,19 +43,15 @@ class GradedStep(NamedTuple):
     labels: int
 
 
-class BaseRanker:
+class BaseRanker(ActorRanker):
     """The base model, ``LR²PPO (S1)`` in the paper's tables."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R0",)
-    uses_features: ClassVar[bool] = True
+    config_class = BaseConfig
+    config: BaseConfig
 
     def __init__(self, config: BaseConfig = RECOMMENDED.base) -> None:
-        self.config = config
-        self.actor: Actor | None = None
-        self.watch: Callable[[dict[str, Any]], None] | None = None
-        """Is told of every entry of `metrics` as it is made."""
-        self.metrics: list[dict[str, Any]] = []
-        """One entry an epoch: loss, dev NDCG@k, learning rate of its last step."""
+        super().__init__(config)
 
     def fit(self, data: TrainingData, working: Path) -> None:
         """Train, and keep the weights of the best epoch on `data.dev`.
@@ -116,28 +111,6 @@ class BaseRanker:
             else:
                 loss = smooth_l1(raw.squeeze(1), y.float(), config.beta)
             yield loss * (len(y) / step.labels)
-
-    def score(self, record: Record) -> Scores:
-        """(n_labels,) predicted relevance, around 0 (low) to 2 (high)."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        with reproducible(self.config.machine):
-            return predict(self.actor, [record], self.config.machine)
-
-    def save(self, folder: Path) -> None:
-        """Write weights (safetensors), dimensions, training options and metrics."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        save_model(folder, self.actor, self.config, self.metrics)
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The ranker that was saved in `folder`. Raises UserError where it is damaged."""
-        config, metrics = read_training(folder, BaseConfig)
-        ranker = cls(config)
-        ranker.metrics = metrics
-        ranker.actor = load_model(folder, Actor).to(config.machine.device)
-        return ranker
 
 
 def fitted(network: NetworkConfig, record: Record) -> NetworkConfig:

@@ -5,25 +5,23 @@ reward model says what the sorted pair is worth. Which iteration's actor is kept
 NDCG@20 on target_dev; iteration 0 is the actor as it came.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.data import Record, Regime, TrainingData, subset
+from baselines.data import Record, Regime, TrainingData
 from baselines.lr2ppo import losses
+from baselines.lr2ppo.actor_ranker import ActorRanker
 from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.files import (
     fingerprint,
-    load_model,
-    read_training,
-    save_model,
     weights_digest,
 )
 from baselines.lr2ppo.learner import Learner
@@ -32,12 +30,12 @@ from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, PairSteps, into_steps, needed, shares
 from baselines.lr2ppo.parallel import World, join
 from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig
-from baselines.lr2ppo.rewards import reward_table
+from baselines.lr2ppo.rewards import reward_tables
 from baselines.lr2ppo.rollout import (
-    Seen,
     Transitions,
     drawn_clips,
     drawn_pairs,
+    look,
     pool_of,
     roll_out,
 )
@@ -45,25 +43,20 @@ from baselines.lr2ppo.running import (
     SELECT_AT,
     autocast,
     dev_ndcg,
-    parts,
-    predict,
     reproducible,
     seed_of,
 )
-from baselines.ranker import Scores
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of
 from lrmovienet.progress import progress
 
-AT_ONCE = 8
-"""Clips a forward pass while an iteration's pairs are collected."""
 
-
-class PPORanker:
+class PPORanker(ActorRanker):
     """LR²PPO: the actor after all three stages."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R2",)
-    uses_features: ClassVar[bool] = True
+    config_class = PPOConfig
+    config: PPOConfig
 
     def __init__(
         self,
@@ -75,12 +68,8 @@ class PPORanker:
 
         Of several reward models, the mean is taken; a critic begins as the first of them.
         """
-        self.config, self.base, self.rewards = config, base, rewards
-        self.actor: Actor | None = None
-        self.watch: Callable[[dict[str, Any]], None] | None = None
-        """Is told of every entry of `metrics` as it is made."""
-        self.metrics: list[dict[str, Any]] = []
-        """One entry an evaluation; the means of what Eqs. 5 to 11 gave since the one before."""
+        super().__init__(config)
+        self.base, self.rewards = base, rewards
 
     def fit(self, data: TrainingData, working: Path) -> None:
         """Train, and keep the actor of the iteration that is best on `data.dev`.
@@ -97,11 +86,7 @@ class PPORanker:
         config, machine = self.config, self.config.machine
         if self.base is None or not self.rewards:
             raise ValueError("stage 3 starts from stages 1 and 2, which were not given")
-        if config.weighting == "batch" and (machine.records_at_once or world.size > 1):
-            raise UserError(
-                "--weighting batch: is one number a step, which cannot be summed from its parts. "
-                "Leave out --records_at_once, and train in one process."
-            )
+        require_whole_steps(config, world)
         torch.manual_seed(seed_of(machine.seed, 3))
         actor = Actor(self.base.config)
         if config.start != "scratch":
@@ -128,7 +113,7 @@ class PPORanker:
         records = [record for record in data.unlabelled if len(record.labels) > 1]
         if not records:
             raise UserError("target_pairs: no record has two labels, so there is nothing to sort.")
-        rewards = reward_tables(self.rewards, records, config, world)
+        rewards = reward_tables(self.rewards, records, machine, world)
         learner = Learner(trained, config.optimisation, self._steps(records), world, "stage 3")
         made_from = sha256_of(
             [
@@ -289,27 +274,18 @@ class PPORanker:
         run.add(pairs=len(reward), **{k: v.item() * len(reward) for k, v in noted.items()})
         return total * (len(reward) / pairs_in_step)
 
-    def score(self, record: Record) -> Scores:
-        """(n_labels,) the actor's scores."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        with reproducible(self.config.machine):
-            return predict(self.actor, [record], self.config.machine)
 
-    def save(self, folder: Path) -> None:
-        """Write weights (safetensors), dimensions, training options and metrics."""
-        if self.actor is None:
-            raise ValueError("the ranker was neither trained nor loaded")
-        save_model(folder, self.actor, self.config, self.metrics)
+def require_whole_steps(config: PPOConfig, world: World) -> None:
+    """Refuse to divide what cannot be divided.
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """The ranker that was saved in `folder`. Raises UserError where it is damaged."""
-        config, metrics = read_training(folder, PPOConfig)
-        ranker = cls(config)
-        ranker.metrics = metrics
-        ranker.actor = load_model(folder, Actor).to(config.machine.device)
-        return ranker
+    Raises:
+        UserError: the hinge is one number a step, and steps are taken in parts.
+    """
+    if config.weighting == "batch" and (config.machine.records_at_once or world.size > 1):
+        raise UserError(
+            "--weighting batch: is one number a step, which cannot be summed from its parts. Leave "
+            "out --records_at_once, and train in one process."
+        )
 
 
 def policy_terms(
@@ -334,74 +310,5 @@ def policy_terms(
     return ratio.mean(), losses.original_policy_loss(ratio, advantage)
 
 
-def reward_tables(
-    models: Sequence[PairModel], records: Sequence[Record], config: PPOConfig, world: World
-) -> Tensor:
-    """(c, n, n, 2) mean rewards of all pairs of all records, padded to the largest; made once."""
-    machine = replace(config.machine, compile=False)
-    numbered = world.share(list(enumerate(records)))
-    tables = []
-    with progress("rewards", len(numbered), "records") as advance:
-        for i, record in numbered:
-            of_models = [reward_table(model, record, machine) for model in models]
-            tables.append((i, torch.stack(of_models).mean(0)))
-            advance(1)
-    most = max(len(record.labels) for record in records)
-    found = torch.zeros(len(records), most, most, 2)
-    for share in world.gather(tables):
-        for i, table in share:
-            found[i, : len(table), : len(table)] = table
-    return found
-
-
-def look(
-    actor: Actor,
-    critic: PairModel | None,
-    records: Sequence[Record],
-    states: Pairs,
-    rewards: Tensor,
-    config: PPOConfig,
-    world: World,
-) -> Seen:
-    """Scores and values that some states need, by the networks as they are, nothing dropped out."""
-    machine = config.machine
-    actor.eval()
-    if critic is not None:
-        critic.eval()
-    scores = torch.zeros(rewards.shape[:2])
-    values = None if critic is None else torch.zeros(rewards.shape[:3])
-    wanted = [
-        np.union1d(states.first[mine], states.second[mine])
-        for mine in (states.record == place for place in range(len(records)))
-    ]
-    found: list[tuple[int, Tensor, Tensor | None]] = []
-    for run in parts(world.share(range(len(records))), AT_ONCE):
-        batch = collate([subset(records[place], wanted[place]) for place in run])
-        ends = np.cumsum([len(wanted[place]) for place in run])[:-1].tolist()
-        with torch.inference_mode(), autocast(machine):
-            batch = batch.to(machine.device)
-            of_labels = actor(batch).cpu().tensor_split(ends)
-            of_pairs: list[Tensor | None] = [None] * len(run)
-            if critic is not None:
-                vectors = critic.trunk(batch).tensor_split(ends)
-                of_pairs = [state_values(critic, of_clip) for of_clip in vectors]
-        found += zip(run, of_labels, of_pairs, strict=True)
-    for share in world.gather(found):
-        for place, of_label, of_pair in share:
-            labels = wanted[place]
-            scores[place, labels] = of_label
-            if values is not None and of_pair is not None:
-                values[place, labels[:, None], labels[None, :]] = of_pair
-    return Seen(scores, rewards, values)
-
-
 def _shapes(model: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(parameter.shape) for parameter in model.parameters()]
-
-
-def state_values(critic: PairModel, vectors: Tensor) -> Tensor:
-    """(n, n) V of every ordered pair of a clip's labels, from their (n, width) vectors."""
-    n = len(vectors)
-    i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
-    values: Tensor = critic.value(vectors[torch.stack([i, j], 1)])
-    return values.view(n, n).cpu()

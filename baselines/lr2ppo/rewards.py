@@ -1,13 +1,17 @@
 """What the reward model says of every pair of a record's labels, encoded once (Eq. 4)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from baselines.data import Record
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import PairModel
+from baselines.lr2ppo.parallel import World
 from baselines.lr2ppo.presets import Machine
 from baselines.lr2ppo.running import autocast
+from lrmovienet.progress import progress
 
 KEEP, TURN = 0, 1
 """The two actions on a pair, as places in the last dimension of a table of rewards."""
@@ -27,6 +31,27 @@ def reward_table(model: PairModel, record: Record, machine: Machine) -> Tensor:
         keep = model.value(vectors[torch.stack([i, j, i, j], 1)])
         turn = model.value(vectors[torch.stack([i, j, j, i], 1)])
     return torch.stack([keep, turn], 1).view(n, n, 2).float().cpu()
+
+
+def reward_tables(
+    models: Sequence[PairModel], records: Sequence[Record], machine: Machine, world: World
+) -> Tensor:
+    """(c, n, n, 2) mean rewards of all pairs of all records, padded to the largest; made once."""
+    for model in models:
+        model.to(machine.device)
+    numbered = world.share(list(enumerate(records)))
+    tables = []
+    with progress("rewards", len(numbered), "records") as advance:
+        for i, record in numbered:
+            of_models = [reward_table(model, record, machine) for model in models]
+            tables.append((i, torch.stack(of_models).mean(0)))
+            advance(1)
+    most = max(len(record.labels) for record in records)
+    found = torch.zeros(len(records), most, most, 2)
+    for share in world.gather(tables):
+        for i, table in share:
+            found[i, : len(table), : len(table)] = table
+    return found
 
 
 def preference(table: Tensor) -> Tensor:

@@ -12,11 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.data import Ints
+from baselines.data import Ints, Record, subset
+from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.losses import advantages, flip_advantages, target_values
+from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, all_pairs
+from baselines.lr2ppo.parallel import World
 from baselines.lr2ppo.presets import PPOConfig
 from baselines.lr2ppo.rewards import KEEP, TURN
+from baselines.lr2ppo.running import autocast, parts
+
+AT_ONCE = 8
+"""Clips a forward pass while an iteration's pairs are collected."""
 
 
 class Seen(NamedTuple):
@@ -138,3 +145,52 @@ def roll_out(seen: Seen, states: Pairs, config: PPOConfig) -> Transitions:
 
 def _join(parts: Sequence[Pairs]) -> Pairs:
     return Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def look(
+    actor: Actor,
+    critic: PairModel | None,
+    records: Sequence[Record],
+    states: Pairs,
+    rewards: Tensor,
+    config: PPOConfig,
+    world: World,
+) -> Seen:
+    """Scores and values that some states need, by the networks as they are, nothing dropped out."""
+    machine = config.machine
+    actor.eval()
+    if critic is not None:
+        critic.eval()
+    scores = torch.zeros(rewards.shape[:2])
+    values = None if critic is None else torch.zeros(rewards.shape[:3])
+    wanted = [
+        np.union1d(states.first[mine], states.second[mine])
+        for mine in (states.record == place for place in range(len(records)))
+    ]
+    found: list[tuple[int, Tensor, Tensor | None]] = []
+    for run in parts(world.share(range(len(records))), AT_ONCE):
+        batch = collate([subset(records[place], wanted[place]) for place in run])
+        ends = np.cumsum([len(wanted[place]) for place in run])[:-1].tolist()
+        with torch.inference_mode(), autocast(machine):
+            batch = batch.to(machine.device)
+            of_labels = actor(batch).cpu().tensor_split(ends)
+            of_pairs: list[Tensor | None] = [None] * len(run)
+            if critic is not None:
+                vectors = critic.trunk(batch).tensor_split(ends)
+                of_pairs = [state_values(critic, of_clip) for of_clip in vectors]
+        found += zip(run, of_labels, of_pairs, strict=True)
+    for share in world.gather(found):
+        for place, of_label, of_pair in share:
+            labels = wanted[place]
+            scores[place, labels] = of_label
+            if values is not None and of_pair is not None:
+                values[place, labels[:, None], labels[None, :]] = of_pair
+    return Seen(scores, rewards, values)
+
+
+def state_values(critic: PairModel, vectors: Tensor) -> Tensor:
+    """(n, n) V of every ordered pair of a clip's labels, from their (n, width) vectors."""
+    n = len(vectors)
+    i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
+    values: Tensor = critic.value(vectors[torch.stack([i, j], 1)])
+    return values.view(n, n).cpu()

@@ -93,10 +93,17 @@ def train_reward(at: Ready, config: TrainReward) -> str:
 def train_ppo(at: Ready, config: TrainPPO) -> str:
     """Stage 3, after the two before it. Returns the name of its ranker."""
     from baselines.lr2ppo.base import BaseRanker
-    from baselines.lr2ppo.ppo import PPORanker
+    from baselines.lr2ppo.ppo import PPORanker, require_whole_steps
     from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
+    require_whole_steps(stage, at.world)
+    own_network = preset_of(config.preset).reward.network
+    if stage.start == "reward" and not config.reward and not own_network.pair_scores:
+        raise UserError(
+            f"--start reward: the reward model of the preset {config.preset} scores no single labels "
+            "(pair_scores), so there is nothing to start from. Use --start base."
+        )
     name = name_of(config, "lr2ppo", *unusual(config.preset, config.percent))
     if len(set(config.reward)) < len(config.reward):
         raise UserError(f"--reward {' '.join(config.reward)}: names one twice. Name each once.")

@@ -33,6 +33,7 @@ from tiny_stages import (
 )
 
 import baselines.lr2ppo.ppo as ppo
+import baselines.lr2ppo.rewards as rewards_module
 from baselines.data import TrainingData, subset
 from baselines.lr2ppo.ppo import PPORanker
 from baselines.lr2ppo.presets import Machine, PairData
@@ -194,7 +195,7 @@ def test_with_an_exact_baseline_it_learns_the_rewards_own_order(data, tmp_path, 
         optimisation=steep, pairs_a_clip=0, pairs=PairData(True, 999), evaluate_every=30,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, made_up("ppo", [0.1, 0.2, 0.3]):
-        patch.setattr(ppo, "reward_table", known)
+        patch.setattr(rewards_module, "reward_table", known)
         ranker.fit(data, tmp_path)
     for record_ in data.unlabelled:
         scores = dict(zip(record_.labels, ranker.score(record_), strict=True))
@@ -217,7 +218,7 @@ def test_annotated_pairs_alone_are_the_control(data, tmp_path):
     )
     control = PreferenceRanker(replace(CONTROL, optimisation=SMOOTH), actor(STILL))
     with pytest.MonkeyPatch.context() as patch, made_up("ppo", [0.1, 0.2, 0.3]):
-        patch.setattr(ppo, "reward_table", no_reward)
+        patch.setattr(rewards_module, "reward_table", no_reward)
         ranker.fit(data, tmp_path / "ppo")
     with made_up("preference", [0.1, 0.2, 0.3]) as seen:
         control.fit(data, tmp_path / "control")
@@ -236,7 +237,7 @@ def test_annotated_pairs_weigh_as_much_as_they_are_told(data, tmp_path):
             c3=0.0, pairs=PairData(True, 99), iterations=1, optimisation=SMOOTH,
         )  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ppo, "reward_table", no_reward)
+            patch.setattr(rewards_module, "reward_table", no_reward)
             ranker.fit(data, tmp_path / str(weight))
         gradients.append([parameter.grad for parameter in ranker.actor.parameters()])
     assert max(g.abs().max() for g in gradients[0]) > 1e-3
