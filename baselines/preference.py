@@ -1,11 +1,11 @@
 """The control of LR²PPO: stage 1, then a plain pairwise loss on the very pairs stage 2 sees.
 
-No reward model, no critic, no unlabelled pair. What LR²PPO gains over this is what reinforcement
-learning adds; what both gain over stage 1 is what the annotated pairs add.
+No reward model, no critic, no unlabelled pair. What both gain over stage 1 is what the annotated
+pairs add; only what LR²PPO gains over this can be due to reinforcement learning.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -25,7 +25,7 @@ from baselines.lr2ppo.losses import pairwise_logistic
 from baselines.lr2ppo.model import Actor
 from baselines.lr2ppo.pairs import PairStep, PairSteps
 from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import Machine, Optimisation, PairData
+from baselines.lr2ppo.presets import Machine, Optimisation, PairData, options_of
 from baselines.lr2ppo.running import (
     SELECT_AT,
     autocast,
@@ -77,7 +77,7 @@ class PreferenceRanker(ActorRanker):
         actor.load_state_dict(self.base.state_dict())
         actor.to(machine.device)
         made_from = sha256_of(
-            [asdict(config), fingerprint(data), weights_digest(actor), world.size]
+            [options_of(config), fingerprint(data), weights_digest(actor), world.size]
         )
         make = PairSteps(data, config.pairs, config.source_pairs, True, machine, world)
         steps = config.epochs * make.an_epoch

@@ -7,13 +7,13 @@ from baselines.lr2ppo.options import (
     MachineOptions,
     events_of,
     machine_of,
-    options_of,
     ready,
     require_percent,
     require_tensorboard,
     watched,
     with_options,
 )
+from baselines.lr2ppo.presets import options_of
 from baselines.train import Job, name_of, read_ranker, say, train
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from baselines.lr2ppo.loop import Run, by_epochs
 from baselines.lr2ppo.losses import grade_cross_entropy, smooth_l1
 from baselines.lr2ppo.model import Actor, NetworkConfig
 from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, BaseConfig, Machine
+from baselines.lr2ppo.presets import RECOMMENDED, BaseConfig, Machine, options_of
 from baselines.lr2ppo.running import (
     SELECT_AT,
     autocast,
@@ -76,7 +76,9 @@ class BaseRanker(ActorRanker):
         an_epoch = math.ceil(len(graded) / config.records_a_step)
         steps = config.epochs * an_epoch
         learner = Learner(actor, config.optimisation, steps, world, "stage 1")
-        made_from = sha256_of([asdict(config), asdict(actor.config), fingerprint(data), world.size])
+        made_from = sha256_of(
+            [options_of(config), asdict(actor.config), fingerprint(data), world.size]
+        )
         run = Run(working, made_from, learner, actor, self.watch)
 
         @lru_cache(maxsize=1)

@@ -17,6 +17,7 @@ from torch import nn
 from baselines.data import TrainingData
 from baselines.lr2ppo.loop import METRICS, write_metrics
 from baselines.lr2ppo.model import Actor, NetworkConfig, PairModel
+from baselines.lr2ppo.presets import options_of
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of, write_bytes, write_json
 
@@ -32,7 +33,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / _WEIGHTS, _bytes(model))
     write_json(folder / _NETWORK, asdict(model.config))
-    write_json(folder / _TRAINING, asdict(training))
+    write_json(folder / _TRAINING, options_of(training))
     write_metrics(folder / METRICS, list(metrics))
 
 
@@ -49,7 +50,7 @@ def read_training(folder: Path, kind: type[C]) -> tuple[C, list[dict[str, Any]]]
         config = from_dict(kind, {**raw, "machine": {**raw["machine"], "device": "cpu"}})
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
         return config, [json.loads(line) for line in lines]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{folder}: not a trained ranker ({error}). Delete it and train again."
         ) from None

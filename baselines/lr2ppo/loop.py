@@ -24,6 +24,8 @@ from lrmovienet.progress import progress
 T = TypeVar("T")
 SAVE_S = 60.0
 """Seconds of work that a kill may cost."""
+SAVE_SHARE = 20.0
+"""… and at least so many times what saving takes: states of large networks are gigabytes."""
 STATE, METRICS = "trainer_state.pt", "metrics.jsonl"
 
 
@@ -55,7 +57,7 @@ class Run:
         self.sums: dict[str, float] = {}
         self.done = 0
         """Steps, or iterations, that are finished."""
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saving_s = time.monotonic(), 0.0
         state = _resume(folder / STATE, made_from)
         if state:
             learner.restore(state["learner"])
@@ -84,13 +86,14 @@ class Run:
     def passed(self, now: bool = False) -> None:
         """Count a step as done, and save what is there, at once or now and then."""
         self.done += 1
-        late = time.monotonic() - self._saved_at > SAVE_S
+        late = time.monotonic() - self._saved_at > max(SAVE_S, SAVE_SHARE * self._saving_s)
         if now or self.learner.world.gather([late])[0][0]:  # all save, or none
             self.save()
 
     def save(self) -> None:
         """Write the state (process 0 only, but all have to come: their sums are a part of it)."""
         sums = [share[0] for share in self.learner.world.gather([self.sums])]
+        started = time.monotonic()
         if self.learner.world.rank == 0:
             state = {
                 "made_from": self.made_from, "learner": self.learner.state(),
@@ -100,6 +103,7 @@ class Run:
             with atomic_open(self.folder / STATE) as file:
                 torch.save(state, file)
         self._saved_at = time.monotonic()
+        self._saving_s = self._saved_at - started
 
     def finish(self) -> None:
         """Give the network its best weights, and put it into evaluation mode."""
@@ -169,8 +173,8 @@ def _resume(path: Path, made_from: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        state: Any = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     except Exception as error:  # torch names a dozen kinds of damage
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: damaged ({reason}). Delete it and train again.") from None
-    return state if state.get("made_from") == made_from else None
+    return state if isinstance(state, dict) and state.get("made_from") == made_from else None

@@ -327,7 +327,8 @@ def said_in(text: Tensor, label_mask: Tensor, text_mask: Tensor) -> tuple[Tensor
     Args:
         text: (n, t, dim) token vectors.
         label_mask: (n, t) true where the token is the label's; at least one a text.
-        text_mask: (n, t) true where there is a token; at least one beside the label's.
+        text_mask: (n, t) true where there is a token. Where the label's span is the whole text, as
+            with features whose makers did not say it, the whole text counts as its rest too.
 
     Returns:
         (n, t) weights that sum to 1 over the tokens that are not the label's, highest where the
@@ -335,6 +336,7 @@ def said_in(text: Tensor, label_mask: Tensor, text_mask: Tensor) -> tuple[Tensor
         of the label's tokens, on average, and the nearest token to the label as a whole.
     """
     rest = text_mask & ~label_mask
+    rest = torch.where(rest.any(1, keepdim=True), rest, text_mask)  # whose label is not known
     unit = functional.normalize(text, dim=2)
     of_pairs = (unit @ unit.transpose(1, 2)).masked_fill(~rest[:, None, :], -1.0)
     of_each = masked_mean(of_pairs.amax(2)[:, :, None], label_mask)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -48,7 +48,7 @@ class MachineOptions(TrainConfig):
     records_at_once: int = 0
     """Clips a forward pass, to save memory; gradients are summed. 0: all of a step."""
     workers: int = 0
-    """Processes that read features ahead; 0 for none."""
+    """Processes that read features ahead in stages 1 and 2; 0 for none."""
     tensorboard: bool = False
     """Also write what is measured to <workspace>/tensorboard/, for TensorBoard."""
 
@@ -64,8 +64,8 @@ def machine_of(config: MachineOptions) -> "Machine":
 
     require_seed(config.seed)
     for name, least in (("threads", 1), ("records_at_once", 0), ("workers", 0)):
-        if getattr(config, name) < least:
-            raise UserError(f"--{name} {getattr(config, name)}: give {least} or more.")
+        if not least <= getattr(config, name) <= 4096:
+            raise UserError(f"--{name} {getattr(config, name)}: give {least} to 4096.")
     require_device(config.device)
     names = [field.name for field in fields(Machine)]
     return Machine(**{name: getattr(config, name) for name in names})
@@ -122,16 +122,18 @@ def with_options(stage: C, options: object, machine: "Machine") -> C:
     return replace(stage, **changes, **parts)  # type: ignore[type-var]
 
 
+MOST = 10**9
+"""Of whatever is counted."""
 ABOVE_ZERO = {"learning_rate", "beta", "pool_share"}
 BOUNDS = {
-    "learning_rate": (0, math.inf), "beta": (0, math.inf), "epochs": (1, math.inf),
-    "records_a_step": (1, math.inf), "pairs_a_step": (1, math.inf), "source_pairs": (0, math.inf),
-    "margin": (0, math.inf), "iterations": (1, math.inf), "clips_an_iteration": (0, math.inf),
-    "pairs_a_clip": (0, math.inf), "pool_share": (0, 1), "passes": (1, math.inf),
-    "timesteps": (1, math.inf), "gamma": (0, 1), "delta": (-math.inf, math.inf),
+    "learning_rate": (0, math.inf), "beta": (0, math.inf), "epochs": (1, MOST),
+    "records_a_step": (1, MOST), "pairs_a_step": (1, MOST), "source_pairs": (0, MOST),
+    "margin": (0, math.inf), "iterations": (1, MOST), "clips_an_iteration": (0, MOST),
+    "pairs_a_clip": (0, MOST), "pool_share": (0, 1), "passes": (1, MOST),
+    "timesteps": (1, MOST), "gamma": (0, 1), "delta": (-math.inf, math.inf),
     "clip": (0, math.inf), "c1": (0, math.inf), "c2": (0, math.inf), "c3": (0, math.inf),
-    "value_clip": (0, math.inf), "annotated_weight": (0, math.inf), 
-    "evaluate_every": (1, math.inf),
+    "value_clip": (0, math.inf), "annotated_weight": (0, math.inf),
+    "evaluate_every": (1, MOST),
 }  # fmt: skip
 """The least and the most that each number may be. None may be infinite."""
 
@@ -147,13 +149,6 @@ def _require(name: str, value: float) -> None:
         if math.isfinite(most):
             wanted += f", {most:g} at most"
         raise UserError(f"--{name} {value}: give {wanted}.")
-
-
-def options_of(stage: Any) -> dict[str, Any]:
-    """All of a stage's config that can change a bit of the ranker: not who reads features ahead."""
-    options = asdict(stage)
-    del options["machine"]["workers"]
-    return options
 
 
 def require_tensorboard(config: MachineOptions) -> None:

@@ -4,6 +4,7 @@ Gradients are summed over all of them before each step, so that all hold one and
 the released code trained four that never met.
 """
 
+import datetime
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def join(device: str) -> World:
 
     With device cuda, each process takes the GPU of its local rank.
     """
-    if "WORLD_SIZE" not in os.environ:
+    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         return World()
     import torch
     import torch.distributed as dist
@@ -77,5 +78,7 @@ def join(device: str) -> World:
     if not dist.is_initialized():
         if device == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        # One process may prepare a whole release while the others wait.
+        patience = datetime.timedelta(hours=6)
+        dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=patience)
     return World(dist.get_rank(), dist.get_world_size())

@@ -29,7 +29,7 @@ from baselines.lr2ppo.loop import Run
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, PairSteps, into_steps, needed, shares
 from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig
+from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig, options_of
 from baselines.lr2ppo.rewards import reward_tables
 from baselines.lr2ppo.rollout import (
     Transitions,
@@ -117,8 +117,8 @@ class PPORanker(ActorRanker):
         learner = Learner(trained, config.optimisation, self._steps(records), world, "stage 3")
         made_from = sha256_of(
             [
-                asdict(config), asdict(actor.config), fingerprint(data), weights_digest(trained),
-                *map(weights_digest, self.rewards), world.size,
+                options_of(config), asdict(actor.config), fingerprint(data),
+                weights_digest(trained), *map(weights_digest, self.rewards), world.size,
             ]
         )  # fmt: skip
         annotated = None

@@ -4,8 +4,8 @@
 which differ from the paper in many places. Nothing here was chosen on target_test.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from baselines.lr2ppo.model import RELEASED_NETWORK, NetworkConfig
 
@@ -51,7 +51,7 @@ class Machine:
     records_at_once: int = 0
     """Clips a forward pass; a step's gradient is summed over as many as it takes. 0: the step's."""
     workers: int = 0
-    """Processes that read features ahead; 0: none."""
+    """Processes that read features ahead in stages 1 and 2; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,13 @@ class PPOConfig:
     """Iterations between evaluations on target_dev."""
 
 
+def options_of(stage: Any) -> dict[str, Any]:
+    """All of a stage's config that can change a bit of the ranker: not who reads features ahead."""
+    options = asdict(stage)
+    del options["machine"]["workers"]
+    return options
+
+
 @dataclass(frozen=True)
 class Preset:
     """The three stages."""
@@ -215,6 +222,9 @@ RELEASED = Preset(
         value_clip=0.5,
     ),
 )  # fmt: skip
-"""What the released code really did, as one synchronised model instead of four."""
+"""What the released code really did, as one synchronised model instead of four.
+
+Not done: labels repeated up to 20 a record (stage 1), frames shuffled, ends of epochs dropped.
+"""
 
 PRESETS = {"recommended": RECOMMENDED, "paper": PAPER, "released": RELEASED}

@@ -31,7 +31,7 @@ from baselines.lr2ppo.losses import reward_margin
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import PairStep, PairSteps
 from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, Machine, RewardConfig
+from baselines.lr2ppo.presets import RECOMMENDED, Machine, RewardConfig, options_of
 from baselines.lr2ppo.rewards import borda, reward_table, right_shares
 from baselines.lr2ppo.running import autocast, reproducible, seed_of
 from baselines.ranker import Scores
@@ -98,7 +98,7 @@ class RewardRanker:
         learner = Learner(model, config.optimisation, steps, world, "stage 2")
         made_from = sha256_of(
             [
-                asdict(config), asdict(model.config), fingerprint(data), weights_digest(model),
+                options_of(config), asdict(model.config), fingerprint(data), weights_digest(model),
                 world.size,
             ]
         )  # fmt: skip

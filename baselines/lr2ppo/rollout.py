@@ -163,9 +163,10 @@ def look(
         critic.eval()
     scores = torch.zeros(rewards.shape[:2])
     values = None if critic is None else torch.zeros(rewards.shape[:3])
+    by_record = np.argsort(states.record, kind="stable")
+    cuts = np.searchsorted(states.record[by_record], np.arange(1, len(records)))
     wanted = [
-        np.union1d(states.first[mine], states.second[mine])
-        for mine in (states.record == place for place in range(len(records)))
+        np.union1d(states.first[mine], states.second[mine]) for mine in np.split(by_record, cuts)
     ]
     found: list[tuple[int, Tensor, Tensor | None]] = []
     for run in parts(world.share(range(len(records))), AT_ONCE):

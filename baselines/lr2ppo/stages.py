@@ -10,11 +10,11 @@ from baselines.lr2ppo.options import (
     PresetName,
     events_of,
     machine_of,
-    options_of,
     preset_of,
     watched,
     with_options,
 )
+from baselines.lr2ppo.presets import options_of
 from baselines.lr2ppo.verbs import TrainBase, TrainPPO, TrainReward
 from baselines.prepare import Ready
 from baselines.train import (
@@ -101,8 +101,8 @@ def train_ppo(at: Ready, config: TrainPPO) -> str:
     own_network = preset_of(config.preset).reward.network
     if stage.start == "reward" and not config.reward and not own_network.pair_scores:
         raise UserError(
-            f"--start reward: the reward model of the preset {config.preset} scores no single labels "
-            "(pair_scores), so there is nothing to start from. Use --start base."
+            f"--start reward: the reward model of the preset {config.preset} scores no single "
+            "labels (pair_scores), so there is nothing to start from. Use --start base."
         )
     name = name_of(config, "lr2ppo", *unusual(config.preset, config.percent))
     if len(set(config.reward)) < len(config.reward):

@@ -105,7 +105,7 @@ def test_killed_processes_leave_no_trace(filled, data, tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import tiny_stages as t, pathlib\n"
         "from lrmovienet.workspace import Workspace\n"
-        "t.loop.SAVE_S = -1.0\n"
+        "t.loop.SAVE_S, t.loop.SAVE_SHARE = -1.0, 0.0\n"
         "data = t.data_of(Workspace(pathlib.Path(sys.argv[2])))\n"
         "for kind in t.STAGES:\n"
         "    t.fit(t.stage(kind), data, pathlib.Path(sys.argv[3]) / kind)\n"

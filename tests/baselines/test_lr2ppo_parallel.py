@@ -53,7 +53,7 @@ def by_processes(work: Any, *arguments: Any, size: int = 2) -> list[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(each, (size, port, work, *arguments), nprocs=size)
+    torch.multiprocessing.spawn(each, (size, port, work, *arguments), nprocs=size, daemon=True)
     return [torch.load(arguments[-1] / f"rank{rank}.pt") for rank in range(size)]
 
 
@@ -79,7 +79,7 @@ def killed(world: World, root: Path, folder: Path) -> dict[str, Any]:
     """Weights and metrics of whole trainings, and of those that were killed in their fifth step."""
     data = data_of(Workspace(root))
     found = {}
-    loop.SAVE_S = -1.0
+    loop.SAVE_S, loop.SAVE_SHARE = -1.0, 0.0
     for kind in STAGES:
         for name, call in (("whole", 0), ("killed", 5)):
             place = folder / kind / name  # one folder for all, as where they share a disk

@@ -135,17 +135,28 @@ def test_an_iteration_may_take_every_clip_once(data, tmp_path):
         assert len(states) == len(seen.reward) == sum(n * (n - 1) for n in sizes)
 
 
+def test_pairs_are_drawn_anew_in_every_iteration(data, tmp_path):
+    """Of the only clip there is, so that it is not the clips' order that makes them others."""
+    ranker = stage("ppo", clips_an_iteration=0, pairs_a_clip=3, iterations=4)
+    with counted(ppo, "roll_out") as rolled:
+        ranker.fit(replace(data, unlabelled=data.unlabelled[:1]), tmp_path)
+    drawn = {str(seen.state) for seen in rolled}
+    assert len(rolled) == len(drawn) == 4
+
+
+def of_clips(seen, iteration: int, data) -> list[tuple[int, int, int]]:
+    """(clip, first, second) of each state, where an iteration takes every clip."""
+    clips = drawn_clips(len(data.unlabelled), len(data.unlabelled), iteration, 0)
+    place, first, second = (part.tolist() for part in seen.state)
+    return list(zip([clips[i] for i in place], first, second, strict=True))
+
+
 def test_a_share_of_each_clips_pairs_is_all_that_is_ever_drawn(data, tmp_path):
     """Half of them, in both orders, and in every iteration the same."""
     ranker = stage("ppo", clips_an_iteration=0, pairs_a_clip=0, pool_share=0.5)
     with counted(ppo, "roll_out") as rolled:
         ranker.fit(data, tmp_path)
-    seen = []
-    for iteration, of_iteration in enumerate(rolled):
-        clips = drawn_clips(len(data.unlabelled), len(data.unlabelled), iteration, 0)
-        place, first, second = (part.tolist() for part in of_iteration.state)
-        of_clips = [clips[i] for i in place]
-        seen.append(sorted(zip(of_clips, first, second, strict=True)))
+    seen = [sorted(of_clips(one, i, data)) for i, one in enumerate(rolled)]
     sizes = [len(record.labels) for record in data.unlabelled]
     assert seen[0] == seen[1]
     assert len(set(seen[0])) == len(seen[0]) == sum(2 * round(n * (n - 1) / 4) for n in sizes)
@@ -283,4 +294,7 @@ def test_state_of_another_training_is_not_taken_over_and_a_damaged_one_is_named(
 
 @pytest.mark.parametrize("advantage", ["critic", "flip"])
 def test_any_number_of_records_at_once_gives_the_same_weights(data, tmp_path, advantage):
-    check_at_once("ppo", data, tmp_path, advantage=advantage, annotated_weight=0.5)
+    all_in_one = PairData(True, 99)
+    check_at_once(
+        "ppo", data, tmp_path, advantage=advantage, annotated_weight=0.5, pairs=all_in_one
+    )

@@ -192,6 +192,16 @@ def test_a_step_is_equation_4_of_pairs_encoded_slot_by_slot(data, tmp_path):
         torch.testing.assert_close(gradient, parameter.grad, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("initial_order", ["fixed", "redrawn"])
+def test_the_initial_order_is_drawn_once_or_in_each_epoch(data, tmp_path, initial_order):
+    """With all pairs in one step and a network that stays, an epoch's loss tells its pairs."""
+    options = {"initial_order": initial_order, "source_pairs": 99, "pairs": PairData(True, 999)}
+    ranker = stage("reward", STILL, optimisation=NO_STEP, **options)
+    ranker.fit(data, tmp_path)
+    one, other = (entry["loss"] for entry in ranker.metrics)
+    assert (abs(one - other) < 1e-6) == (initial_order == "fixed")
+
+
 def test_it_starts_from_stage_1_which_it_does_not_change(data, tmp_path):
     ranker = stage("reward", optimisation=NO_STEP)
     ranker.fit(data, tmp_path / "still")

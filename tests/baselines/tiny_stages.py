@@ -180,14 +180,14 @@ def three_threads() -> Iterator[None]:
 
 
 def check_bytes(kind: str, data: TrainingData, folder: Path) -> None:
-    """The same seed gives the same files, another seed other weights, cores change nothing."""
+    """The same seed gives the same files, another seed others; cores and workers do not matter."""
     one = fit(stage(kind), data, folder / "one")
     with three_threads():
         assert fit(stage(kind), data, folder / "two") == one
     other = fit(stage(kind, machine=Machine(seed=1)), data, folder / "other")
     assert other["metrics.jsonl"] != one["metrics.jsonl"]
     ahead = stage(kind, machine=Machine(workers=1))
-    assert fit(ahead, data, folder / "ahead")["model.safetensors"] == one["model.safetensors"]
+    assert fit(ahead, data, folder / "ahead") == one
 
 
 def check_torch(kind: str, data: TrainingData, folder: Path) -> None:
@@ -251,6 +251,7 @@ def check_killed_between(kind: str, data: TrainingData, folder: Path) -> None:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_S", -1.0)
+        patch.setattr(loop, "SAVE_SHARE", 0.0)
         left = check_killed(kind, data, folder, Learner, "update", [2, 5])  # of 6 steps
         assert left == ([6, 3] if kind == "ppo" else [5, 2])
 

@@ -3,8 +3,9 @@
     python tests/bench/ablations.py WORKSPACE --out FOLDER [--seeds 5] [--write docs/lr2ppo.md]
 
 WORKSPACE holds records, pairs and features. Each seed has a workspace of its own under FOLDER, in
-which the commands below are run as a user would; FOLDER/results.jsonl keeps what came of each, so
-that a killed run goes on. Weights are chosen on target_dev; target_test is read once, at the end.
+which the commands below are run as a user would; FOLDER/results-<seed>.jsonl keeps what came of
+each, so that a killed run goes on; delete it after a change of presets. Weights are chosen on
+target_dev; target_test is read once, at the end.
 """
 
 import argparse
@@ -229,13 +230,17 @@ def shares_table(seeds: list[Seed]) -> list[str]:
     ]
     for percent, words in SHARES.items():
         rows = [tuple(map(seed.look, words)) for seed in seeds]
-        whole = [row for row in rows if all(row)]
-        if whole:
-            cells = [np.mean([reward["accuracy"] for reward, _, _ in whole])]
-            for place, k in ((0, 20), (1, 5), (1, 20), (2, 5), (2, 20)):
-                cells.append(np.mean([row[place]["ndcg"][KS.index(k)] for row in whole]))
-            text = " | ".join(f"{cell:.4f}" for cell in cells)
-            lines.append(f"| {percent} % | {len(whole)} | {text} |")
+        cells = []
+        for place, measure in ((0, "accuracy"), (0, 20), (1, 5), (1, 20), (2, 5), (2, 20)):
+            there = [of for row in rows if (of := row[place])]
+            values = [
+                of["accuracy"] if measure == "accuracy" else of["ndcg"][KS.index(measure)]
+                for of in there
+            ]
+            cells.append(f"{np.mean(values):.4f}" if values else "not run")
+        seeds_here = sum(row[0] is not None for row in rows)
+        if seeds_here:
+            lines.append(f"| {percent} % | {seeds_here} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -281,12 +286,17 @@ def main() -> None:
             value, low, high = gain(ours, own)
             cells = [f"{value[i]:+.4f} [{low[i]:+.4f}, {high[i]:+.4f}]" for i in (2, 4)]
             text.append(f"| {seed.seed} | {cells[0]} | {cells[1]} |")
-    text += ["", "By the share of target pairs that are annotated:", "", *shares_table(made), ""]
-    text += ["One change at a time:", "", *table(made, ABLATIONS, {"S1": base}), ""]
+    text += ["", "By the share of target pairs that are annotated:", "", *shares_table(some), ""]
+    text += [
+        "What stage 3 makes of changes:",
+        "",
+        *table(some, ABLATIONS, {"S1": base, "`paper`, short": MAIN["`paper`, short"]}),
+        "",
+    ]
     text += [
         "The reward model alone by its margin:",
         "",
-        *table(made, REWARD_MARGINS, {"S1": base}),
+        *table(some, REWARD_MARGINS, {"S1": base}),
     ]
     text += ["", hardware("torch", "numpy")]
     publish("\n".join(text), "ablations", options.write)
