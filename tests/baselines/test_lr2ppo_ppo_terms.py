@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from equations import DIFFERENT_SHAPES, agrees, double, each, each_wrong
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -30,27 +31,9 @@ from baselines.lr2ppo.losses import (
 )
 
 LN2, LN3, LN4 = map(math.log, (2, 3, 4))
-DIFFERENT_SHAPES = [((3, 1), (3,)), ((1,), (3,)), ((3,), ())]
 TWO_TENSORS = [
     order_log_probabilities, entropy, penalised_rewards, original_policy_loss, clipped_policy_loss,
 ]  # fmt: skip
-
-
-def double(values):
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def agrees(fn, arguments, value, slopes=None, **options):
-    """`value` is what comes out and `slopes` its derivative by each argument, to 1e-12."""
-    leaves = [double(argument).requires_grad_() for argument in arguments]
-    out = fn(*leaves, **options)
-    assert out.shape == np.shape(value)
-    np.testing.assert_allclose(out.detach(), value, rtol=0, atol=1e-12)
-    if slopes is not None:
-        assert out.requires_grad
-        found = torch.autograd.grad(out.sum(), leaves, materialize_grads=True)
-        for gradient, slope in zip(found, slopes, strict=True):
-            np.testing.assert_allclose(gradient, slope, rtol=0, atol=1e-12)
 
 
 # --- The policy as a distribution over the two orders --------------------------------------------
@@ -358,21 +341,12 @@ CHECKS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("check", "fn"), [pytest.param(check, fn, id=fn.__name__) for check, fn, _ in CHECKS]
-)
+@each(CHECKS)
 def test_by_hand(check, fn):
     check(fn)
 
 
-@pytest.mark.parametrize(
-    ("check", "wrong"),
-    [
-        pytest.param(check, variant, id=f"{fn.__name__}: {name}")
-        for check, fn, variants in CHECKS
-        for name, variant in variants.items()
-    ],
-)
+@each_wrong(CHECKS)
 def test_a_wrong_variant_does_not_pass(check, wrong):
     with pytest.raises(AssertionError):
         check(wrong)
