@@ -13,7 +13,6 @@ from baselines.lr2ppo.options import (
     watched,
     with_options,
 )
-from baselines.lr2ppo.presets import options_of
 from baselines.train import Job, name_of, read_ranker, say, train
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ def run(config: TrainPreference) -> None:
         UserError: a table is missing, an option is wrong, or training came to nothing.
     """
     from baselines.lr2ppo.base import BaseRanker
+    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.stages import digest_of, given_or_own_base, unusual
     from baselines.preference import PreferenceConfig, PreferenceRanker
 

@@ -14,7 +14,6 @@ from baselines.lr2ppo.options import (
     watched,
     with_options,
 )
-from baselines.lr2ppo.presets import options_of
 from baselines.lr2ppo.verbs import TrainBase, TrainPPO, TrainReward
 from baselines.prepare import Ready
 from baselines.train import (
@@ -54,6 +53,7 @@ def stage_of(config: Any) -> Any:
 def train_base(at: Ready, config: TrainBase) -> str:
     """Stage 1. Returns the name of its ranker."""
     from baselines.lr2ppo.base import BaseRanker
+    from baselines.lr2ppo.presets import options_of
 
     stage = stage_of(config)
     name = name_of(config, "lr2ppo-base", *unusual(config.preset))
@@ -69,6 +69,7 @@ def train_base(at: Ready, config: TrainBase) -> str:
 def train_reward(at: Ready, config: TrainReward) -> str:
     """Stage 2, after stage 1 where it starts from there. Returns the name of its ranker."""
     from baselines.lr2ppo.base import BaseRanker
+    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
@@ -94,6 +95,7 @@ def train_ppo(at: Ready, config: TrainPPO) -> str:
     """Stage 3, after the two before it. Returns the name of its ranker."""
     from baselines.lr2ppo.base import BaseRanker
     from baselines.lr2ppo.ppo import PPORanker, require_whole_steps
+    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
@@ -191,6 +193,8 @@ def _refuse_others(at: Ready, own: Any, option: str, after: list[str]) -> None:
     Raises:
         UserError: saying which of its options differ, and what to give instead.
     """
+    from baselines.lr2ppo.presets import options_of
+
     try:
         path = at.workspace.root / "rankers" / own.name / "manifest.json"
         there = json.loads(path.read_bytes())

@@ -229,7 +229,7 @@ WRONG = {
     "lr2ppo --pool_share 0": "--pool_share 0.0: give a number above 0, 1 at most",
     "lr2ppo --gamma 2": "--gamma 2.0: give 0 or more, 1 at most",
     "lr2ppo --delta .nan": "--delta nan: give a finite number",
-    "lr2ppo --threads 0": "--threads 0: give 1 or more",
+    "lr2ppo --threads 0": "--threads 0: give 1 to 4096",
     "lr2ppo --device tpu": "--device tpu: give cpu or cuda",
     "lr2ppo --name ../x": "--name '../x': give letters",
     "lr2ppo --name=": "--name '': give letters",
