@@ -14,24 +14,25 @@ import torch
 from torch import Tensor
 
 from baselines.data import Regime, TrainingData
-from baselines.lr2ppo.actor_ranker import ActorRanker
-from baselines.lr2ppo.files import (
+from baselines.learning.files import (
     fingerprint,
     weights_digest,
 )
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.loop import Run, by_epochs
-from baselines.lr2ppo.losses import pairwise_logistic
-from baselines.lr2ppo.model import Actor
-from baselines.lr2ppo.pairs import PairStep, PairSteps
-from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import Machine, Optimisation, PairData, options_of
-from baselines.lr2ppo.running import (
+from baselines.learning.learner import Learner
+from baselines.learning.loop import Run, by_epochs
+from baselines.learning.machine import Machine, Optimisation, options_of
+from baselines.learning.parallel import World, join
+from baselines.learning.running import (
     SELECT_AT,
     autocast,
     dev_ndcg,
     reproducible,
 )
+from baselines.lr2ppo.actor_ranker import ActorRanker, predict
+from baselines.lr2ppo.losses import pairwise_logistic
+from baselines.lr2ppo.model import Actor
+from baselines.lr2ppo.pairs import PairStep, PairSteps
+from baselines.lr2ppo.presets import PairData
 from lrmovienet.files import sha256_of
 
 
@@ -84,11 +85,11 @@ class PreferenceRanker(ActorRanker):
         learner = Learner(actor, config.optimisation, steps, world, "pairwise control")
         run = Run(working, made_from, learner, actor, self.watch)
         if not run.metrics:
-            dev = dev_ndcg(actor, data.dev, machine, world)
+            dev = dev_ndcg(partial(predict, actor, machine), data.dev, world)
             run.measured({"stage": 4, "step": 0, "epoch": 0, **dev}, dev[SELECT_AT])
 
         def measure(sums: dict[str, float]) -> tuple[dict[str, float], float]:
-            dev = dev_ndcg(actor, data.dev, machine, world)
+            dev = dev_ndcg(partial(predict, actor, machine), data.dev, world)
             found = {
                 "loss": sums["loss"] / make.an_epoch,
                 "train_accuracy": sums["right"] / sums["pairs"], **dev,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from baselines.lr2ppo.options import (
+from baselines.options import (
     MachineOptions,
     events_of,
     machine_of,
@@ -43,8 +43,8 @@ def run(config: TrainPreference) -> None:
     Raises:
         UserError: a table is missing, an option is wrong, or training came to nothing.
     """
+    from baselines.learning.machine import options_of
     from baselines.lr2ppo.base import BaseRanker
-    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.stages import digest_of, given_or_own_base, unusual
     from baselines.preference import PreferenceConfig, PreferenceRanker
 

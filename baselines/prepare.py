@@ -14,7 +14,7 @@ from lrmovienet.errors import UserError
 from lrmovienet.workspace import Workspace
 
 if TYPE_CHECKING:
-    from baselines.lr2ppo.parallel import World
+    from baselines.learning.parallel import World
     from baselines.train import TrainConfig
     from lrmovienet.features import FeatureStore
 
@@ -49,7 +49,7 @@ def prepare(
         UserError: there is no release, the workspace is of something else, a table or the features
             are missing, features of some labels are, or there are no pairs.
     """
-    from baselines.lr2ppo.parallel import join
+    from baselines.learning.parallel import join
 
     world = join(device or "cpu")
     if world.size > 1:

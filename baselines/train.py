@@ -75,7 +75,7 @@ def train(ready: Ready, job: Job) -> str:
     Raises:
         UserError: a table is missing, or training came to nothing.
     """
-    with _locked(ready):
+    with _locked(ready, job.name):
         return _train(ready, job)
 
 
@@ -198,7 +198,7 @@ def read_ranker(
     manifest = read_manifest(workspace, name)
     ranker = ranker_class(manifest["ranker"]).load(workspace.root / "rankers" / name)
     if device != "cpu" and ranker.uses_features:
-        from baselines.lr2ppo.files import placed
+        from baselines.learning.files import placed
 
         placed(ranker, device)
     return ranker, manifest
@@ -252,8 +252,9 @@ def seed_in(options: dict[str, Any]) -> int:
 
 
 @contextlib.contextmanager
-def _locked(ready: Ready) -> Iterator[None]:
-    """The workspace's lock, in the first process; the others are let in once it has it."""
+def _locked(ready: Ready, name: str) -> Iterator[None]:
+    """The ranker's lock, in the first process; the others are let in once it has it."""
     with contextlib.ExitStack() as stack:
-        by_first(ready.world, lambda: stack.enter_context(ready.workspace.locked()))
+        lock = ready.workspace.locked_for(f"rankers/{name}")
+        by_first(ready.world, lambda: stack.enter_context(lock))
         yield

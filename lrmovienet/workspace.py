@@ -247,23 +247,45 @@ class Workspace:
         Raises:
             UserError: another run holds it, or the folder cannot be made.
         """
+        with self._lock(fcntl.LOCK_EX):
+            self._recover(self.root / ".replaced")
+            yield
+
+    @contextlib.contextmanager
+    def locked_for(self, name: str) -> Iterator[None]:
+        """Hold one ranker or one table of predictions for writing; others may be made beside it.
+
+        Nothing else of the workspace may change meanwhile. Another writer of the same `name` waits.
+
+        Raises:
+            UserError: a run that may change anything holds the workspace.
+        """
+        own = self.root / ".locks" / f"{name}.lock"
+        with self._lock(fcntl.LOCK_SH):
+            own.parent.mkdir(parents=True, exist_ok=True)
+            with own.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._recover(self.root / ".replaced" / name)
+                yield
+
+    @contextlib.contextmanager
+    def _lock(self, kind: int) -> Iterator[None]:
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"{self.root}: is a file; give a folder as --workspace.")
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
                     f"{self.root}: another lrmovienet run is writing here. Wait for it, or give "
                     "another --workspace."
                 ) from None
-            self._recover()
             yield
 
-    def _recover(self) -> None:
+    def _recover(self, within: Path) -> None:
         """Finish what a run that was killed inside `commit` had begun."""
-        for path in sorted((self.root / ".replaced").glob("**/manifest.json")):
+        for path in sorted(within.glob("**/manifest.json")):
             folder = path.parent
             final = self.root / folder.relative_to(self.root / ".replaced")
             if final.exists():

@@ -1,13 +1,17 @@
 """What the rankers that end in an actor share: how they score, and how they are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
+
 from baselines.data import Record
-from baselines.lr2ppo.files import load_model, read_training, save_model
+from baselines.learning.files import load_model, read_training, save_model
+from baselines.learning.machine import Machine
+from baselines.learning.running import autocast, reproducible
+from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import Actor
-from baselines.lr2ppo.running import predict, reproducible
 from baselines.ranker import Scores
 
 
@@ -31,7 +35,7 @@ class ActorRanker:
         if self.actor is None:
             raise ValueError("the ranker was neither trained nor loaded")
         with reproducible(self.config.machine):
-            return predict(self.actor, [record], self.config.machine)
+            return predict(self.actor, self.config.machine, [record])
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), dimensions, training options and metrics."""
@@ -46,3 +50,11 @@ class ActorRanker:
         ranker = cls(config)
         ranker.metrics, ranker.actor = metrics, load_model(folder, Actor)
         return ranker
+
+
+def predict(actor: Actor, machine: Machine, records: Sequence[Record]) -> Scores:
+    """Scores of all labels of some records, one record after the other."""
+    actor.eval()
+    with torch.inference_mode(), autocast(machine):
+        scores: Scores = actor(collate(records).to(machine.device)).double().cpu().numpy()
+    return scores

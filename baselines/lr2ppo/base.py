@@ -16,16 +16,12 @@ import torch
 from torch import Tensor
 
 from baselines.data import Graded, Record, Regime, TrainingData
-from baselines.lr2ppo.actor_ranker import ActorRanker
-from baselines.lr2ppo.batch import Batch, collate
-from baselines.lr2ppo.files import fingerprint
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.loop import Run, by_epochs
-from baselines.lr2ppo.losses import grade_cross_entropy, smooth_l1
-from baselines.lr2ppo.model import Actor, NetworkConfig
-from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, BaseConfig, Machine, options_of
-from baselines.lr2ppo.running import (
+from baselines.learning.files import fingerprint
+from baselines.learning.learner import Learner
+from baselines.learning.loop import Run, by_epochs
+from baselines.learning.machine import Machine, options_of
+from baselines.learning.parallel import World, join
+from baselines.learning.running import (
     SELECT_AT,
     autocast,
     dev_ndcg,
@@ -33,6 +29,11 @@ from baselines.lr2ppo.running import (
     reproducible,
     seed_of,
 )
+from baselines.lr2ppo.actor_ranker import ActorRanker, predict
+from baselines.lr2ppo.batch import Batch, collate
+from baselines.lr2ppo.losses import grade_cross_entropy, smooth_l1
+from baselines.lr2ppo.model import Actor, NetworkConfig
+from baselines.lr2ppo.presets import RECOMMENDED, BaseConfig
 from lrmovienet.files import sha256_of
 
 
@@ -96,7 +97,7 @@ class BaseRanker(ActorRanker):
             )
 
         def measure(sums: dict[str, float]) -> tuple[dict[str, float], float]:
-            dev = dev_ndcg(actor, data.dev, machine, world)
+            dev = dev_ndcg(partial(predict, actor, machine), data.dev, world)
             return {"loss": sums["loss"] / an_epoch, **dev}, dev[SELECT_AT]
 
         by_epochs(run, machine, 1, an_epoch, make, partial(self._losses, actor), measure)

@@ -249,6 +249,8 @@ class _Saved(
 class Actor(nn.Module, _Saved):
     """Scores each label of a clip by itself; a ranking is the order of the scores."""
 
+    config_class = NetworkConfig
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
@@ -280,6 +282,8 @@ class PairModel(nn.Module, _Saved):
     The reward model reads four slots, the initial pair and the new order of it; the critic reads
     two, the state.
     """
+
+    config_class = NetworkConfig
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

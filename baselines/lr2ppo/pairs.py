@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from baselines.data import Ints, Record, TrainingData, subset
+from baselines.learning.machine import Machine
+from baselines.learning.parallel import World
 from baselines.lr2ppo.batch import Batch, collate
-from baselines.lr2ppo.parallel import World
-from baselines.lr2ppo.presets import Machine, PairData
+from baselines.lr2ppo.presets import PairData
 from lrmovienet.errors import UserError
 
 

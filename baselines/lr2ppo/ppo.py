@@ -7,6 +7,7 @@ NDCG@20 on target_dev; iteration 0 is the actor as it came.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -16,20 +17,28 @@ import torch
 from torch import Tensor, nn
 
 from baselines.data import Record, Regime, TrainingData
-from baselines.lr2ppo import losses
-from baselines.lr2ppo.actor_ranker import ActorRanker
-from baselines.lr2ppo.base import compile_trunk
-from baselines.lr2ppo.batch import collate
-from baselines.lr2ppo.files import (
+from baselines.learning.files import (
     fingerprint,
     weights_digest,
 )
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.loop import Run
+from baselines.learning.learner import Learner
+from baselines.learning.loop import Run
+from baselines.learning.machine import options_of
+from baselines.learning.parallel import World, join
+from baselines.learning.running import (
+    SELECT_AT,
+    autocast,
+    dev_ndcg,
+    reproducible,
+    seed_of,
+)
+from baselines.lr2ppo import losses
+from baselines.lr2ppo.actor_ranker import ActorRanker, predict
+from baselines.lr2ppo.base import compile_trunk
+from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, PairSteps, into_steps, needed, shares
-from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig, options_of
+from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig
 from baselines.lr2ppo.rewards import reward_tables
 from baselines.lr2ppo.rollout import (
     Transitions,
@@ -38,13 +47,6 @@ from baselines.lr2ppo.rollout import (
     look,
     pool_of,
     roll_out,
-)
-from baselines.lr2ppo.running import (
-    SELECT_AT,
-    autocast,
-    dev_ndcg,
-    reproducible,
-    seed_of,
 )
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of
@@ -127,7 +129,7 @@ class PPORanker(ActorRanker):
             annotated = PairSteps(data, of_step, config.source_pairs, True, machine, world)
         run = Run(working, made_from, learner, actor, self.watch)
         if not run.metrics:
-            dev = dev_ndcg(actor, data.dev, machine, world)
+            dev = dev_ndcg(partial(predict, actor, machine), data.dev, world)
             run.measured({"stage": 3, "iteration": 0, "step": 0, **dev}, dev[SELECT_AT])
         wanted = config.clips_an_iteration or len(records)
         with progress("stage 3", config.iterations - run.done, "iterations") as advance:
@@ -141,7 +143,7 @@ class PPORanker(ActorRanker):
                 self._learn(actor, critic, of_clips, seen, run, iteration, annotated)
                 evaluate = (iteration + 1) % config.evaluate_every == 0
                 if evaluate or iteration + 1 == config.iterations:
-                    dev = dev_ndcg(actor, data.dev, machine, world)
+                    dev = dev_ndcg(partial(predict, actor, machine), data.dev, world)
                     sums = world.sum_of(run.sums)
                     pairs = sums.pop("pairs")
                     means = {name: value / pairs for name, value in sums.items()}

@@ -17,23 +17,24 @@ import torch
 from torch import Tensor
 
 from baselines.data import Graded, Ints, Record, Regime, TrainingData
-from baselines.lr2ppo.base import compile_trunk, fitted
-from baselines.lr2ppo.files import (
+from baselines.learning.files import (
     fingerprint,
     load_model,
     read_training,
     save_model,
     weights_digest,
 )
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.loop import Run, by_epochs
+from baselines.learning.learner import Learner
+from baselines.learning.loop import Run, by_epochs
+from baselines.learning.machine import Machine, options_of
+from baselines.learning.parallel import World, join
+from baselines.learning.running import autocast, reproducible, seed_of
+from baselines.lr2ppo.base import compile_trunk, fitted
 from baselines.lr2ppo.losses import reward_margin
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import PairStep, PairSteps
-from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import RECOMMENDED, Machine, RewardConfig, options_of
+from baselines.lr2ppo.presets import RECOMMENDED, RewardConfig
 from baselines.lr2ppo.rewards import borda, reward_table, right_shares
-from baselines.lr2ppo.running import autocast, reproducible, seed_of
 from baselines.ranker import Scores
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from baselines.data import Record
+from baselines.learning.machine import Machine
+from baselines.learning.parallel import World
+from baselines.learning.running import autocast
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import PairModel
-from baselines.lr2ppo.parallel import World
-from baselines.lr2ppo.presets import Machine
-from baselines.lr2ppo.running import autocast
 from lrmovienet.progress import progress
 
 KEEP, TURN = 0, 1

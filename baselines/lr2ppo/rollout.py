@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from baselines.data import Ints, Record, subset
+from baselines.learning.parallel import World
+from baselines.learning.running import autocast, parts
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.losses import advantages, flip_advantages, target_values
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, all_pairs
-from baselines.lr2ppo.parallel import World
 from baselines.lr2ppo.presets import PPOConfig
 from baselines.lr2ppo.rewards import KEEP, TURN
-from baselines.lr2ppo.running import autocast, parts
 
 AT_ONCE = 8
 """Clips a forward pass while an iteration's pairs are collected."""

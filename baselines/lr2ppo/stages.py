@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from baselines.lr2ppo.options import (
+from baselines.lr2ppo.verbs import TrainBase, TrainPPO, TrainReward
+from baselines.options import (
     MachineOptions,
     PresetName,
     events_of,
@@ -14,7 +15,6 @@ from baselines.lr2ppo.options import (
     watched,
     with_options,
 )
-from baselines.lr2ppo.verbs import TrainBase, TrainPPO, TrainReward
 from baselines.prepare import Ready
 from baselines.train import (
     Job,
@@ -52,8 +52,8 @@ def stage_of(config: Any) -> Any:
 
 def train_base(at: Ready, config: TrainBase) -> str:
     """Stage 1. Returns the name of its ranker."""
+    from baselines.learning.machine import options_of
     from baselines.lr2ppo.base import BaseRanker
-    from baselines.lr2ppo.presets import options_of
 
     stage = stage_of(config)
     name = name_of(config, "lr2ppo-base", *unusual(config.preset))
@@ -68,8 +68,8 @@ def train_base(at: Ready, config: TrainBase) -> str:
 
 def train_reward(at: Ready, config: TrainReward) -> str:
     """Stage 2, after stage 1 where it starts from there. Returns the name of its ranker."""
+    from baselines.learning.machine import options_of
     from baselines.lr2ppo.base import BaseRanker
-    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
@@ -93,9 +93,9 @@ def train_reward(at: Ready, config: TrainReward) -> str:
 
 def train_ppo(at: Ready, config: TrainPPO) -> str:
     """Stage 3, after the two before it. Returns the name of its ranker."""
+    from baselines.learning.machine import options_of
     from baselines.lr2ppo.base import BaseRanker
     from baselines.lr2ppo.ppo import PPORanker, require_whole_steps
-    from baselines.lr2ppo.presets import options_of
     from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
@@ -193,7 +193,7 @@ def _refuse_others(at: Ready, own: Any, option: str, after: list[str]) -> None:
     Raises:
         UserError: saying which of its options differ, and what to give instead.
     """
-    from baselines.lr2ppo.presets import options_of
+    from baselines.learning.machine import options_of
 
     try:
         path = at.workspace.root / "rankers" / own.name / "manifest.json"

@@ -7,7 +7,7 @@ one stage leaves the others as they are, so that an ablation costs one stage.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from baselines.lr2ppo.options import (
+from baselines.options import (
     MachineOptions,
     PresetName,
     ready,

@@ -104,7 +104,9 @@ def run_table(workspace: Workspace, job: Job) -> Outcome:
     """
     started = time.monotonic() - job.prepared_s
     keys, table_key = _keys(job)
-    with workspace.locked():
+    # Tables of predictions hang on nothing that another of them, or a training, may change.
+    predictions = job.table.startswith("predictions/")
+    with workspace.locked_for(job.table) if predictions else workspace.locked():
         manifest = workspace.manifest(job.table)
         if manifest and manifest.key == table_key and _in_place(workspace, manifest):
             # The rows are right; what they were asked with, or where frames lie, may have changed.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,10 +39,11 @@ from tiny_stages import (
 
 import baselines.lr2ppo.base as base
 from baselines.data import TrainingData
+from baselines.learning.files import fingerprint
+from baselines.learning.learner import Learner
+from baselines.learning.running import dev_ndcg, reproducible
+from baselines.lr2ppo.actor_ranker import predict
 from baselines.lr2ppo.base import BaseRanker
-from baselines.lr2ppo.files import fingerprint
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.running import dev_ndcg, reproducible
 from lrmovienet.errors import UserError
 
 
@@ -202,10 +204,10 @@ def test_dev_ndcg_is_that_of_the_papers_formula(data, tmp_path):
 
 def test_dev_ndcg_does_not_hang_on_how_many_are_judged_at_once(data):
     actor = tiny_stages.actor(STILL)
-    expected = dev_ndcg(actor, data.dev, BASE.machine, ALONE, 1)
+    expected = dev_ndcg(partial(predict, actor, BASE.machine), data.dev, ALONE, 1)
     assert 0 < expected["dev_ndcg@5"] < 1
     for at_once in (2, 0):
-        found = dev_ndcg(actor, data.dev, BASE.machine, ALONE, at_once)
+        found = dev_ndcg(partial(predict, actor, BASE.machine), data.dev, ALONE, at_once)
         assert found == pytest.approx(expected, abs=1e-12)
 
 

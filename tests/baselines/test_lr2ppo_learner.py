@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tiny_stages import ALONE
 from torch import nn
 
-from baselines.lr2ppo.learner import Learner, learning_rate
-from baselines.lr2ppo.presets import Optimisation
+from baselines.learning.learner import Learner, learning_rate
+from baselines.learning.machine import Optimisation
 from lrmovienet.errors import UserError
 
 WEIGHT = [[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]]

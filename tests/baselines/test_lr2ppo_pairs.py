@@ -10,6 +10,8 @@ from tiny_stages import ALONE, record
 
 import baselines.lr2ppo.pairs as module
 from baselines.data import Graded, Paired, TrainingData
+from baselines.learning.machine import Machine
+from baselines.learning.parallel import World
 from baselines.lr2ppo.pairs import (
     Pairs,
     PairSteps,
@@ -20,8 +22,7 @@ from baselines.lr2ppo.pairs import (
     shares,
     training_pairs,
 )
-from baselines.lr2ppo.parallel import World
-from baselines.lr2ppo.presets import Machine, PairData
+from baselines.lr2ppo.presets import PairData
 from lrmovienet.errors import UserError
 
 LABELS = ("a", "b", "c", "d", "e")

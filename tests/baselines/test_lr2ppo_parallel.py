@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_stages import ALONE, SMOOTH, STAGES, STILL, counted, data_of, made_up, stage, weights_of
 
-import baselines.lr2ppo.loop as loop
+import baselines.learning.loop as loop
 import baselines.lr2ppo.ppo as ppo
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.parallel import World, join
-from baselines.lr2ppo.presets import Machine, PairData
+from baselines.learning.learner import Learner
+from baselines.learning.machine import Machine
+from baselines.learning.parallel import World, join
+from baselines.learning.running import dev_ndcg
+from baselines.lr2ppo.actor_ranker import predict
+from baselines.lr2ppo.presets import PairData
 from baselines.lr2ppo.reward import dev_accuracy
-from baselines.lr2ppo.running import dev_ndcg
 from lrmovienet.workspace import Workspace
 
 THIN = {
@@ -69,8 +72,11 @@ def trainings(
             ranker.fit(data, folder / kind / str(world.rank))
         moved = max((weights_of(ranker)[k] - w).abs().max() for k, w in seen[0].items())
         network = ranker.model if kind == "reward" else ranker.actor
-        judge = dev_accuracy if kind == "reward" else dev_ndcg
-        judged = [judge(network, data.dev[:n], Machine(), world) for n in (1, 3)]
+        if kind == "reward":
+            judged = [dev_accuracy(network, data.dev[:n], Machine(), world) for n in (1, 3)]
+        else:
+            scores = partial(predict, network, Machine())
+            judged = [dev_ndcg(scores, data.dev[:n], world) for n in (1, 3)]
         found[kind] = (weights_of(ranker), ranker.metrics, float(moved), judged)
     return found
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,10 +36,12 @@ from tiny_stages import (
 import baselines.lr2ppo.ppo as ppo
 import baselines.lr2ppo.rewards as rewards_module
 from baselines.data import TrainingData, subset
+from baselines.learning.machine import Machine
+from baselines.learning.running import dev_ndcg
+from baselines.lr2ppo.actor_ranker import predict
 from baselines.lr2ppo.ppo import PPORanker
-from baselines.lr2ppo.presets import Machine, PairData
+from baselines.lr2ppo.presets import PairData
 from baselines.lr2ppo.rollout import drawn_clips
-from baselines.lr2ppo.running import dev_ndcg
 from baselines.preference import PreferenceRanker
 from lrmovienet.errors import UserError
 
@@ -59,7 +62,7 @@ def test_without_a_step_everything_stays_and_the_actor_is_the_bases(data, tmp_pa
     assert all(torch.equal(kept[name], weight) for name, weight in before.state_dict().items())
     assert [entry["iteration"] for entry in ranker.metrics] == [0, 1, 2]
     assert [entry["step"] for entry in ranker.metrics] == [0, 3, 6]
-    dev = dev_ndcg(before, data.dev, Machine(), ALONE)
+    dev = dev_ndcg(partial(predict, before, Machine()), data.dev, ALONE)
     for entry in ranker.metrics:
         assert {name: entry[name] for name in dev} == dev
     assert not ranker.actor.training

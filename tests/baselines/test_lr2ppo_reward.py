@@ -33,9 +33,10 @@ from tiny_stages import (
 
 import baselines.lr2ppo.reward as reward
 from baselines.data import Graded, TrainingData, subset
+from baselines.learning.machine import Machine
 from baselines.lr2ppo.batch import Batch, collate
 from baselines.lr2ppo.pairs import PairSteps, all_pairs
-from baselines.lr2ppo.presets import Machine, PairData
+from baselines.lr2ppo.presets import PairData
 from baselines.lr2ppo.reward import RewardRanker, dev_accuracy, transitions
 from baselines.lr2ppo.rewards import borda, preference, reward_table, right_shares
 from lrmovienet.errors import UserError

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,9 +31,11 @@ from tiny_stages import (
 
 import baselines.preference as preference
 from baselines.data import TrainingData
+from baselines.learning.machine import Machine
+from baselines.learning.running import dev_ndcg
+from baselines.lr2ppo.actor_ranker import predict
 from baselines.lr2ppo.pairs import PairSteps
-from baselines.lr2ppo.presets import Machine, PairData
-from baselines.lr2ppo.running import dev_ndcg
+from baselines.lr2ppo.presets import PairData
 from baselines.preference import PreferenceRanker
 from lrmovienet.errors import UserError
 
@@ -47,7 +50,7 @@ def test_without_a_step_it_is_stage_1(data, tmp_path):
     ranker.fit(data, tmp_path)
     kept, base = weights_of(ranker), actor()
     assert all(torch.equal(kept[name], weight) for name, weight in base.state_dict().items())
-    dev = dev_ndcg(base, data.dev, Machine(), ALONE)
+    dev = dev_ndcg(partial(predict, base, Machine()), data.dev, ALONE)
     for entry in ranker.metrics:
         assert {name: entry[name] for name in dev} == dev
     assert [(entry["epoch"], entry["step"]) for entry in ranker.metrics] == [(0, 0), (1, 3), (2, 6)]

@@ -11,7 +11,7 @@ from tiny_corpus import Pictures, Words, fill, write_table
 
 import baselines.lr2ppo.base as base
 from baselines.data import load_records
-from baselines.lr2ppo.running import dev_ndcg
+from baselines.learning.running import dev_ndcg
 from baselines.predict import predict
 from baselines.train import read_ranker, trained
 from lrmovienet.cli import main

@@ -10,10 +10,10 @@ import pytest
 from small_presets import SMALL, small_presets  # noqa: F401
 from tiny_corpus import Pictures, Words, write_table
 
-from baselines.lr2ppo.options import BOUNDS, MachineOptions, PresetName
 from baselines.lr2ppo.presets import PRESETS
 from baselines.lr2ppo.stages import stage_of
 from baselines.lr2ppo.verbs import TrainBase, TrainPPO, TrainReward
+from baselines.options import BOUNDS, MachineOptions, PresetName
 from baselines.train import trained
 from lrmovienet.cli import main
 from lrmovienet.encode import encode
@@ -67,7 +67,7 @@ def contents(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and not path.name.endswith(".lock")
     }
 
 
@@ -335,7 +335,7 @@ def test_release_and_features_are_no_options_of_rankers_without(refused):
 
 def test_user_errors_are_named_in_every_process():
     """What fails in the first of several processes fails in all of them."""
-    from baselines.lr2ppo.parallel import World
+    from baselines.learning.parallel import World
     from baselines.prepare import by_first
 
     class Second(World):

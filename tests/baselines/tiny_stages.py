@@ -16,21 +16,15 @@ import torch
 from plain_lr2ppo import unsettle
 from tiny_corpus import FRAME_DIM, TEXT_DIM, vector
 
-import baselines.lr2ppo.loop as loop
+import baselines.learning.loop as loop
 from baselines.data import Record, TrainingData, training_data
+from baselines.learning.learner import Learner
+from baselines.learning.machine import Machine, Optimisation
+from baselines.learning.parallel import World
 from baselines.lr2ppo.base import BaseRanker
-from baselines.lr2ppo.learner import Learner
 from baselines.lr2ppo.model import Actor, NetworkConfig, PairModel
-from baselines.lr2ppo.parallel import World
 from baselines.lr2ppo.ppo import PPORanker
-from baselines.lr2ppo.presets import (
-    BaseConfig,
-    Machine,
-    Optimisation,
-    PairData,
-    PPOConfig,
-    RewardConfig,
-)
+from baselines.lr2ppo.presets import BaseConfig, PairData, PPOConfig, RewardConfig
 from baselines.lr2ppo.reward import RewardRanker
 from baselines.preference import PreferenceConfig, PreferenceRanker
 from lrmovienet.encoders import TokenFeatures
@@ -154,7 +148,8 @@ def made_up(kind: str, values: list[float]) -> Iterator[list[dict[str, torch.Ten
     owner, name = evaluation(kind)
     left, seen = iter(values), []
 
-    def judge(network: torch.nn.Module, *_: Any) -> Any:
+    def judge(judged: Any, *_: Any) -> Any:
+        network = judged if kind == "reward" else judged.args[0]  # of predict, a partial
         seen.append({key: w.clone() for key, w in network.state_dict().items()})
         value = next(left)
         return value if kind == "reward" else {"dev_ndcg@20": value}

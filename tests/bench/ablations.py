@@ -149,7 +149,7 @@ class Seed:
     def measure(self, name: str) -> dict:
         """NDCG of every clip of target_test, its film, and a reward model's accuracy."""
         from baselines.data import load_graded
-        from baselines.lr2ppo.parallel import World
+        from baselines.learning.parallel import World
         from baselines.lr2ppo.reward import RewardRanker, dev_accuracy
         from baselines.predict import score_all
         from baselines.train import read_ranker

@@ -111,6 +111,45 @@ def test_a_second_writer_is_told(workspace):
     make(workspace, version="2")
 
 
+def hold_one(root, name, held, done):
+    with Workspace(root).locked_for(name):
+        held.set()
+        done.wait(30)
+
+
+def test_rankers_are_made_side_by_side_and_tables_are_not(workspace, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, done, second = context.Event(), context.Event(), context.Event()
+    one = context.Process(target=hold_one, args=(workspace.root, "rankers/a", held, done))
+    one.start()
+    assert held.wait(30)
+    with workspace.locked_for("rankers/b"):
+        pass
+    with (
+        pytest.raises(UserError, match="another lrmovienet run is writing here"),
+        workspace.locked(),
+    ):
+        pass
+    same = context.Process(target=hold_one, args=(workspace.root, "rankers/a", second, done))
+    same.start()
+    assert not second.wait(2)  # waits for the one before it
+    done.set()
+    assert second.wait(30)
+    for process in (one, same):
+        process.join()
+
+
+def test_who_makes_a_ranker_leaves_the_remains_of_others_alone(workspace):
+    remains = workspace.root / ".replaced" / "rankers" / "a"
+    remains.mkdir(parents=True)
+    (remains / "manifest.json").write_text("{}")
+    with workspace.locked_for("rankers/b"):
+        assert remains.exists()
+    with workspace.locked_for("rankers/a"):
+        assert (workspace.root / "rankers" / "a" / "manifest.json").exists()
+    assert not remains.exists()
+
+
 def test_killed_between_the_two_renames_the_old_table_is_still_there(workspace):
     before = content(workspace)
     replaced = workspace.root / ".replaced" / "predictions" / "x"

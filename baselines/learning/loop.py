@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from baselines.lr2ppo.learner import Learner
-from baselines.lr2ppo.presets import Machine
-from baselines.lr2ppo.running import seed_of
+from baselines.learning.learner import Learner
+from baselines.learning.machine import Machine
+from baselines.learning.running import seed_of
 from lrmovienet.errors import UserError
 from lrmovienet.files import atomic_open, write_bytes
 from lrmovienet.progress import progress

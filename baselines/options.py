@@ -14,7 +14,8 @@ from lrmovienet.schema import PAIR_PERCENTS
 from lrmovienet.torchrun import is_first
 
 if TYPE_CHECKING:
-    from baselines.lr2ppo.presets import Machine, Preset
+    from baselines.learning.machine import Machine
+    from baselines.lr2ppo.presets import Preset
 
 C = TypeVar("C")
 R = TypeVar("R", bound="Watched")
@@ -59,7 +60,7 @@ def machine_of(config: MachineOptions) -> "Machine":
     Raises:
         UserError: the device is not there, or a number is out of bounds.
     """
-    from baselines.lr2ppo.presets import Machine
+    from baselines.learning.machine import Machine
     from lrmovienet.encoders import require_device
 
     require_seed(config.seed)

@@ -1,18 +1,16 @@
-"""How the networks of LR²PPO are run: precision, seeds, shares of work, scores on dev."""
+"""How networks are run: precision, seeds, shares of work, scores on dev."""
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
 
 from baselines.data import Graded, Record
-from baselines.lr2ppo.batch import collate
-from baselines.lr2ppo.model import Actor
-from baselines.lr2ppo.parallel import World
-from baselines.lr2ppo.presets import Machine
+from baselines.learning.machine import Machine
+from baselines.learning.parallel import World
 from baselines.ranker import Scores
 from eval.ndcg import ndcg
 from lrmovienet.errors import UserError
@@ -59,18 +57,19 @@ def parts(items: Sequence[T], at_once: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def predict(actor: Actor, records: Sequence[Record], machine: Machine) -> Scores:
-    """Scores of all labels of some records, one record after the other."""
-    actor.eval()
-    with torch.inference_mode(), autocast(machine):
-        scores: Scores = actor(collate(records).to(machine.device)).double().cpu().numpy()
-    return scores
-
-
 def dev_ndcg(
-    actor: Actor, dev: Sequence[Graded], machine: Machine, world: World, at_once: int = 8
+    score: Callable[[Sequence[Record]], Scores],
+    dev: Sequence[Graded],
+    world: World,
+    at_once: int = 8,
 ) -> dict[str, float]:
     """``dev_ndcg@k``: mean NDCG@k over the records that have a relevant label.
+
+    Args:
+        score: records -> scores of all their labels, one record after the other.
+        dev: records and their grades.
+        world: the processes among which records are shared out.
+        at_once: records that are scored together.
 
     Raises:
         UserError: there is none, or scores have left every bound.
@@ -81,7 +80,7 @@ def dev_ndcg(
     numbered = list(enumerate(dev))
     found: list[tuple[int, Scores]] = []
     for run in parts(world.share(numbered), at_once):
-        scores = predict(actor, [item.record for _, item in run], machine)
+        scores = score([item.record for _, item in run])
         ends = np.cumsum([len(item.grades) for _, item in run])[:-1]
         found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
     everyone = sorted((pair for share in world.gather(found) for pair in share), key=lambda p: p[0])

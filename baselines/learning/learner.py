@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.lr2ppo.parallel import World
-from baselines.lr2ppo.presets import Optimisation
+from baselines.learning.machine import Optimisation
+from baselines.learning.parallel import World
 from lrmovienet.errors import UserError
 
 _UNCORRECTED = 1e9

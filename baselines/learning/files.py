@@ -8,28 +8,25 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import safetensors.torch
 import torch
 from torch import nn
 
 from baselines.data import TrainingData
-from baselines.lr2ppo.loop import METRICS, write_metrics
-from baselines.lr2ppo.model import Actor, NetworkConfig, PairModel
-from baselines.lr2ppo.presets import options_of
+from baselines.learning.loop import METRICS, write_metrics
+from baselines.learning.machine import options_of
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of, write_bytes, write_json
 
 C = TypeVar("C")
-M = TypeVar("M", Actor, PairModel)
+M = TypeVar("M", bound=nn.Module)
 _WEIGHTS, _NETWORK, _TRAINING = "model.safetensors", "config.json", "training.json"
 
 
-def save_model(
-    folder: Path, model: Actor | PairModel, training: Any, metrics: Iterable[dict[str, Any]]
-) -> None:
-    """Write a network, the options it was trained with and its metrics."""
+def save_model(folder: Path, model: Any, training: Any, metrics: Iterable[dict[str, Any]]) -> None:
+    """Write a network, its `config` (a dataclass), the options of its training and its metrics."""
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / _WEIGHTS, _bytes(model))
     write_json(folder / _NETWORK, asdict(model.config))
@@ -59,13 +56,16 @@ def read_training(folder: Path, kind: type[C]) -> tuple[C, list[dict[str, Any]]]
 def load_model(folder: Path, kind: type[M]) -> M:
     """The network in a folder, in evaluation mode, every weight in its place.
 
+    `kind` is made of one argument, of the dataclass that is its `config_class`.
+
     Raises:
         UserError: a file is missing or damaged, or weights are missing, unknown or misshapen.
     """
     try:
         raw = json.loads((folder / _NETWORK).read_bytes())
         with torch.device("meta"):  # no random weights that would be thrown away
-            model = kind(NetworkConfig(**{f.name: raw[f.name] for f in fields(NetworkConfig)}))
+            network = cast(Any, kind).config_class
+            model = kind(network(**{f.name: raw[f.name] for f in fields(network)}))
         weights = safetensors.torch.load_file(folder / _WEIGHTS)
         model.load_state_dict(weights, strict=True, assign=True)
     except (

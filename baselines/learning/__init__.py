@@ -1,0 +1,1 @@
+"""How networks are trained, whatever the method: steps, state that survives a kill, processes."""
