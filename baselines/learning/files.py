@@ -66,7 +66,9 @@ def load_model(folder: Path, kind: type[M]) -> M:
         with torch.device("meta"):  # no random weights that would be thrown away
             network = cast(Any, kind).config_class
             model = kind(network(**{f.name: raw[f.name] for f in fields(network)}))
-        weights = safetensors.torch.load_file(folder / _WEIGHTS)
+        # Copied: in the file weights lie at any address, and the last bits of a product hang on it.
+        stored = safetensors.torch.load_file(folder / _WEIGHTS)
+        weights = {name: weight.clone() for name, weight in stored.items()}
         model.load_state_dict(weights, strict=True, assign=True)
     except (
         OSError,

@@ -63,7 +63,8 @@ def test_a_table_is_what_the_model_says_of_each_transition_alone(pair_scores):
     for i, j in all_pairs(5):
         with torch.no_grad():
             expected = model.eval()(collate([subset(RECORD, [i, j])]), slots)
-        torch.testing.assert_close(table[i, j], expected, rtol=0, atol=1e-6)
+        # In single precision values near 1 come in steps of 6e-8; sums in another order.
+        torch.testing.assert_close(table[i, j], expected, rtol=0, atol=4e-6)
     assert (table[..., 0] - table[..., 1]).abs().mean() > 0.1
 
 
