@@ -134,7 +134,8 @@ BOUNDS = {
     "timesteps": (1, MOST), "gamma": (0, 1), "delta": (-math.inf, math.inf),
     "clip": (0, math.inf), "c1": (0, math.inf), "c2": (0, math.inf), "c3": (0, math.inf),
     "value_clip": (0, math.inf), "annotated_weight": (0, math.inf),
-    "evaluate_every": (1, MOST),
+    "evaluate_every": (1, MOST), "lists_a_step": (1, MOST), "weight_decay": (0, math.inf),
+    "pair_weight": (0, math.inf),
 }  # fmt: skip
 """The least and the most that each number may be. None may be infinite."""
 

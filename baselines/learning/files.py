@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
@@ -61,11 +61,20 @@ def load_model(folder: Path, kind: type[M]) -> M:
     Raises:
         UserError: a file is missing or damaged, or weights are missing, unknown or misshapen.
     """
+
+    def build(raw: dict[str, Any]) -> M:
+        network = cast(Any, kind).config_class
+        return kind(network(**{f.name: raw[f.name] for f in fields(network)}))
+
+    return load_network(folder, build)
+
+
+def load_network(folder: Path, build: Callable[[dict[str, Any]], M]) -> M:
+    """As `load_model`, where `build` makes the network from the content of ``config.json``."""
     try:
         raw = json.loads((folder / _NETWORK).read_bytes())
         with torch.device("meta"):  # no random weights that would be thrown away
-            network = cast(Any, kind).config_class
-            model = kind(network(**{f.name: raw[f.name] for f in fields(network)}))
+            model = build(raw)
         # Copied: in the file weights lie at any address, and the last bits of a product hang on it.
         stored = safetensors.torch.load_file(folder / _WEIGHTS)
         weights = {name: weight.clone() for name, weight in stored.items()}

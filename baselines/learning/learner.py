@@ -24,7 +24,8 @@ class Learner:
         self.model, self.config, self.steps = model, optimisation, steps
         self.world, self.stage = world, stage
         self.step = 0
-        named = list(model.named_parameters())
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
         decayed = [p for name, p in named if not name.endswith("bias")]
         others = [p for name, p in named if name.endswith("bias")]
         self.optimizer = torch.optim.AdamW(
@@ -61,10 +62,9 @@ class Learner:
         for loss in losses:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-        parameters = list(self.model.parameters())
-        self.world.sum_gradients(parameters)
+        self.world.sum_gradients(self.parameters)
         limit = self.config.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         if not (math.isfinite(total) and math.isfinite(norm.item())):
             raise UserError(
                 f"{self.stage}: the loss is {total} and its gradient's norm {norm.item()} in step "

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from baselines.data import Graded, Record
+from baselines.data import Graded, Ints, Record
 from baselines.learning.machine import Machine
 from baselines.learning.parallel import World
 from baselines.ranker import Scores
@@ -75,8 +75,8 @@ def dev_ndcg(
         UserError: there is none, or scores have left every bound.
     """
     grades = np.concatenate([item.grades for item in dev])
-    if not (grades > 0).any():
-        raise UserError("target_dev: no record has a label above low, so no weights can be chosen.")
+    offsets = np.cumsum([0, *(len(item.grades) for item in dev)])
+    require_relevant(grades)
     numbered = list(enumerate(dev))
     found: list[tuple[int, Scores]] = []
     for run in parts(world.share(numbered), at_once):
@@ -84,8 +84,20 @@ def dev_ndcg(
         ends = np.cumsum([len(item.grades) for _, item in run])[:-1]
         found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
     everyone = sorted((pair for share in world.gather(found) for pair in share), key=lambda p: p[0])
-    offsets = np.cumsum([0, *(len(item.grades) for item in dev)])
-    scores = np.concatenate([scores for _, scores in everyone])
+    return ndcg_of(np.concatenate([scores for _, scores in everyone]), grades, offsets)
+
+
+def ndcg_of(scores: Scores, grades: Ints, offsets: Ints) -> dict[str, float]:
+    """``dev_ndcg@k`` of scores: the mean over the lists that have something relevant.
+
+    Args:
+        scores: (n,) of the items of some lists, one list after the other.
+        grades: (n,) theirs.
+        offsets: (lists + 1,) list i owns the items offsets[i]:offsets[i + 1].
+
+    Raises:
+        UserError: scores have left every bound.
+    """
     if not (np.abs(scores) < DIVERGED).all():
         raise UserError(
             f"training has diverged: scores reach {np.abs(scores).max():.3g} where grades are 0 to "
@@ -93,3 +105,9 @@ def dev_ndcg(
         )
     values = np.nanmean(ndcg(scores, grades, offsets, KS, empty="skip"), axis=0)
     return {f"dev_ndcg@{k}": float(value) for k, value in zip(KS, values, strict=True)}
+
+
+def require_relevant(grades: Ints) -> None:
+    """Refuse grades by which no weights can be chosen, with a UserError."""
+    if not (grades > 0).any():
+        raise UserError("target_dev: no record has a label above low, so no weights can be chosen.")

@@ -264,7 +264,10 @@ class Actor(nn.Module, _Saved):
         speaks of weighted logits (appendix C.4); the released code weights the logits themselves
         where it evaluates, which can rank otherwise, and probabilities in stage 3.
         """
-        raw = self.raw(batch)
+        return self.relevance(self.raw(batch))
+
+    def relevance(self, raw: Tensor) -> Tensor:
+        """(n, outputs) of the head -> (n,) relevance."""
         if self.config.outputs == 1:
             return raw.squeeze(1)
         grades = torch.arange(self.config.outputs, dtype=raw.dtype, device=raw.device)
