@@ -266,7 +266,7 @@ class Source:
             vectors = base.trunk(collate(records).to(machine.device))
         with torch.no_grad(), torch.autocast(machine.device, enabled=False):
             scores = base.relevance(base.head(vectors.float()))
-        return vectors.float(), scores
+        return vectors.float(), scores if self.reads_initial else torch.zeros_like(scores)
 
 
 def _model(network_class: type[Any], options: Any, inputs: int, base: Actor | None) -> ListModel:

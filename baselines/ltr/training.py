@@ -24,6 +24,7 @@ from baselines.learning.running import (
     SELECT_AT,
     autocast,
     ndcg_of,
+    parts,
     require_relevant,
 )
 from baselines.lr2ppo.losses import pairwise_logistic
@@ -169,18 +170,21 @@ def learn(
         )  # fmt: skip
 
     def losses(step: ListStep) -> Iterator[Tensor]:
-        ours = int(has_relevant[step.graded].sum())
-        if ours:
-            lists = task.graded.lists(step.graded)
-            grades = _padded_grades(task, step.graded, lists.mask)
+        relevant = step.graded[has_relevant[step.graded]].tolist()
+        for part in parts(relevant, machine.records_at_once):
+            graded = np.array(part)
+            lists = task.graded.lists(graded)
             with autocast(machine):
-                own = network.loss(lists, grades)
-            yield own * (ours / step.relevant)
-        if len(step.paired) and task.paired is not None and config.pair_weight:
+                own = network.loss(lists, _padded_grades(task, graded, lists.mask))
+            yield own * (len(graded) / step.relevant)
+        for part in parts(step.paired.tolist(), machine.records_at_once):
+            if task.paired is None or not config.pair_weight:
+                break
+            paired = np.array(part)
             with autocast(machine):
-                scores = network(task.paired.lists(step.paired))
-            rows = np.repeat(np.arange(len(step.paired)), [len(task.pairs[i]) for i in step.paired])
-            places = np.concatenate([task.pairs[i] for i in step.paired])
+                scores = network(task.paired.lists(paired))
+            rows = np.repeat(np.arange(len(paired)), [len(task.pairs[i]) for i in paired])
+            places = np.concatenate([task.pairs[i] for i in paired])
             better, worse = scores[rows[:, None], places].float().unbind(1)
             run.add(right=(better > worse).sum().item(), pairs=len(places))
             share = len(places) / step.pairs

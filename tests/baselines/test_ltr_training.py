@@ -149,7 +149,6 @@ def test_same_seed_same_weights_and_another_order_with_another_seed(tmp_path):
 
 
 def test_learns(tmp_path):
-    network = Linear()
     source = items()
     x, _ = source.read(np.arange(5))
     wanted = x @ torch.tensor([-1.0, 2.0])
