@@ -44,6 +44,8 @@ class ListOptions(MachineOptions):
     """Weight decay of AdamW, instead of the usual."""
     pair_weight: float | None = None
     """R1: weight of the target pairs' loss beside the method's own."""
+    width: int | None = None
+    """Width of the network, instead of the usual."""
     dropout: float | None = None
     """Share of values dropped in training, instead of the usual."""
 
@@ -78,7 +80,7 @@ class TrainGSF(ListOptions):
 
     kind: ClassVar[str] = "gsf"
 
-    group_size: int = 2
+    group: int = 2
     """Labels scored together: 1 or 2; all ordered groups are made."""
 
 
@@ -108,7 +110,7 @@ class TrainContext(ListOptions):
 
     kind: ClassVar[str] = "context"
 
-    objective: Literal["ndcg-loss-2pp", "ordinal"] | None = None
+    objective: Literal["ndcg_loss2pp", "ordinal"] | None = None
     """The loss: NDCGLoss2++, or ordinal regression."""
 
 
@@ -186,7 +188,7 @@ def _network_of(network: Any, config: ListOptions) -> Any:
 
 
 BOUNDS = {
-    "dropout": (0, 0.9), "group_size": (1, 2), "inducing": (0, 1000), "strength": (0, 1000),
+    "width": (4, 65536), "dropout": (0, 0.9), "group": (1, 2), "inducing": (0, 1000), "strength": (0, 1000),
     "noise": (0, 1000),
 }  # fmt: skip
 """The least and the most that each number of a network may be."""
@@ -194,8 +196,8 @@ BOUNDS = {
 
 def _variant(config: ListOptions) -> list[str]:
     """What a ranker's name says of its network, where that is not the usual one."""
-    if isinstance(config, TrainGSF) and config.group_size != 2:
-        return [f"group{config.group_size}"]
+    if isinstance(config, TrainGSF) and config.group != 2:
+        return [f"group{config.group}"]
     if isinstance(config, TrainSetRank) and config.inducing:
         return ["imsab"]
     if isinstance(config, TrainContext) and config.objective == "ordinal":
