@@ -145,6 +145,11 @@ def run(config: ListOptions) -> None:
     kind = cast(type[ListRanker], ranker_class(config.kind))
     stage = with_options(ListConfig(), config, machine_of(config))
     network = _network_of(kind.network_class.config_class(), config)
+    if config.base is not None and not kind.needs_base(stage):
+        raise UserError(
+            f"--base {config.base}: this ranker does not read stage 1; leave it out, or give "
+            "--track stage1."
+        )
     parts: list[str] = [config.track] if config.track != "features" else []
     parts += [config.regime, *unusual("recommended", percent)] if percent else []
     name = name_of(config, config.kind, *_variant(config), *parts)
@@ -153,11 +158,6 @@ def run(config: ListOptions) -> None:
     if kind.needs_base(stage):
         base = given_or_own_base(at, config, name, "recommended")
         after[base] = digest_of(at, base, "lr2ppo-base", "--base")
-    elif config.base is not None:
-        raise UserError(
-            f"--base {config.base}: this ranker does not read stage 1; leave it out, or give "
-            "--track stage1."
-        )
     events = events_of(config, name)
 
     def make() -> "Ranker":
@@ -188,8 +188,8 @@ def _network_of(network: Any, config: ListOptions) -> Any:
 
 
 BOUNDS = {
-    "width": (4, 65536), "dropout": (0, 0.9), "group": (1, 2), "inducing": (0, 1000), "strength": (0, 1000),
-    "noise": (0, 1000),
+    "width": (4, 65536), "dropout": (0, 0.9), "group": (1, 2), "inducing": (0, 1000),
+    "strength": (0, 1000), "noise": (0, 1000),
 }  # fmt: skip
 """The least and the most that each number of a network may be."""
 
