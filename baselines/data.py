@@ -19,9 +19,33 @@ from lrmovienet.workspace import Workspace
 if TYPE_CHECKING:
     from lrmovienet.encoders import Halfs, TokenFeatures
     from lrmovienet.features import FeatureStore
+    from lrmovienet.keyframes import KeyframeReader
 
 Regime = Literal["R0", "R1", "R2"]
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A clip's keyframes as files, which lie where the workspace's clips say."""
+
+    workspace: Workspace
+    frames: tuple[tuple[str, str | None], ...]
+    """Each keyframe's reference and, where it is known, sha256, in the order of the film."""
+
+    @property
+    def reader(self) -> "KeyframeReader":
+        """What reads them. Raises UserError where the workspace has no frames."""
+        from lrmovienet.keyframes import KeyframeReader, frames_root
+
+        clips = self.workspace.require("clips")
+        if "release" in clips.inputs and "frames_root" not in clips.config:
+            raise UserError(
+                f"{self.workspace.root}: the frames themselves are needed, and this workspace was "
+                "made of a release without them. Make one with frames of your own: lrmovienet "
+                "hydrate RELEASE --frames ROOT --workspace NEW"
+            )
+        return KeyframeReader(frames_root(self.workspace))
 
 
 @dataclass(frozen=True)
@@ -36,6 +60,10 @@ class Record:
     genres: tuple[str, ...]
     description: str
     features: "FeatureStore | None" = field(default=None, repr=False, compare=False)
+    pictures: Pictures | None = field(default=None, repr=False, compare=False)
+    """The keyframes themselves, for rankers that bring an encoder of their own."""
+    tag_scores: tuple[float, ...] | None = field(default=None, repr=False)
+    """What taggers gave each label, where they were asked for (`baselines.image_tag`)."""
 
     def text(self, label: int) -> "TokenFeatures":
         """Token vectors of the label at this position with the description, read from disk."""
@@ -140,8 +168,8 @@ def _load(
     workspace: Workspace, split: str, features: "FeatureStore | None"
 ) -> list[tuple[Record, list[int | None]]]:
     """The records of a split, by clip and domain, with their grades in the order of positions."""
-    clips = workspace.read("clips", ["clip_id", "description"]).to_pydict()
-    descriptions = dict(zip(clips["clip_id"], clips["description"], strict=True))
+    columns = ["clip_id", "description", "keyframes"]
+    clips = {row["clip_id"]: row for row in workspace.read("clips", columns).to_pylist()}
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in workspace.read("records").to_pylist():
         if row["split"] == split:
@@ -155,19 +183,21 @@ def _load(
     found = []
     for (clip_id, domain), labels in sorted(rows.items()):
         labels.sort(key=lambda row: row["position"])
-        if clip_id not in descriptions:
+        if clip_id not in clips:
             raise UserError(
                 f"{workspace.folder('records')}: clip {clip_id} is not in the table clips. Make "
                 f"the records again: lrmovienet split --workspace {workspace.root}"
             )
+        frames = tuple((frame["ref"], frame["sha256"]) for frame in clips[clip_id]["keyframes"])
         record = Record(
             clip_id,
             domain,
             tuple(row["label"] for row in labels),
             tuple(row["source"] for row in labels),
             tuple(labels[0]["genres"]),
-            descriptions[clip_id],
+            clips[clip_id]["description"],
             features,
+            pictures=Pictures(workspace, frames),
         )
         found.append((record, [row["grade"] for row in labels]))
     return found
@@ -202,7 +232,7 @@ def _load_pairs(
 
 def subset(record: Record, positions: Iterable[int]) -> Record:
     """The record with the labels at `positions` only, in that order."""
-    chosen = list(positions)
+    chosen, tags = list(positions), record.tag_scores
     return Record(
         record.clip_id,
         record.domain,
@@ -211,4 +241,6 @@ def subset(record: Record, positions: Iterable[int]) -> Record:
         record.genres,
         record.description,
         record.features,
+        pictures=record.pictures,
+        tag_scores=None if tags is None else tuple(tags[i] for i in chosen),
     )

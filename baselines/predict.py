@@ -80,6 +80,7 @@ def predict(
             on, or lack some labels.
     """
     from baselines.data import load_records
+    from baselines.image_tag import ImageTagRanker, tag_inputs, with_tag_scores
     from baselines.prepare import open_features, require_features
     from baselines.train import read_ranker
     from lrmovienet.runner.local import run_once
@@ -95,10 +96,21 @@ def predict(
         require_features(store, workspace, [split])
         inputs["features"] = store.digest
         config["device"] = device
+    if hasattr(ranker, "score_on"):  # it brings an encoder of its own
+        ranker.score_on(device)
+        config["device"] = device
+    tags = isinstance(ranker, ImageTagRanker)
+    if tags:
+        inputs |= tag_inputs(workspace)
+
+    def make() -> "Columns":
+        records = load_records(workspace, split, store)
+        return score_all(ranker, with_tag_scores(workspace, records) if tags else records)
+
     return run_once(
         workspace,
         f"predictions/{split}/{name}",
-        lambda: score_all(ranker, load_records(workspace, split, store)),
+        make,
         version=f"predict-1:{manifest['ranker']}",
         inputs=inputs,
         config=config,
