@@ -1,12 +1,15 @@
-"""Rankers that a learned one has to beat: random, the label's prior, words in the description.
+"""Rankers that a learned one has to beat: random, a label's prior, words in the description.
 
-They use neither frames nor a language model. The expected NDCG of random order and that of the
-oracle come with the scores (`eval.ndcg.reference_orders`); `random` here is one sampled order.
+They use neither frames nor a language model. The expected NDCG of random order and those of the
+oracle and of its reverse come with the scores (`eval.ndcg.reference_scores`); `random` here is one
+sampled order.
 """
 
 import hashlib
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -102,6 +105,39 @@ class PriorRanker:
         return ranker
 
 
+class FrequencyRanker:
+    """In how many source records a label was among those to be graded, whatever the grade.
+
+    The control of `PriorRanker`: what it reaches is due to which labels are common, not to grades.
+    A label that was not seen gets 0.
+    """
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("R0",)
+    uses_features: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.records: dict[str, int] = {}
+
+    def fit(self, data: TrainingData, working: Path) -> None:
+        """Count."""
+        self.records = dict(Counter(label for item in data.graded for label in item.record.labels))
+
+    def score(self, record: Record) -> Scores:
+        """(n_labels,) numbers of records, 0 or more."""
+        return np.array([self.records.get(label, 0) for label in record.labels], dtype=np.float64)
+
+    def save(self, folder: Path) -> None:
+        """Write the counts."""
+        write_json(folder / _FILE, vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the counts."""
+        ranker = cls()
+        vars(ranker).update(_read(folder, "records"))
+        return ranker
+
+
 class LexicalRanker:
     """How much of the label stands in the description.
 
@@ -129,6 +165,68 @@ class LexicalRanker:
         """Check that it was made."""
         _read(folder)
         return cls()
+
+
+class BM25Ranker:
+    """BM25 of the label, as a query, in the clip's description, as a document.
+
+    Σ over the label's words w of idf(w) · tf / (tf + k1 · (1 − b + b · length / mean length)), with
+    idf(w) = ln(1 + (N − df + ½) / (df + ½)): Robertson and Zaragoza, "The Probabilistic Relevance
+    Framework: BM25 and Beyond", 2009, with the idf of Lucene, which is never negative. N, df and
+    the mean length are those of the source's descriptions, each clip's once; a word in none of them
+    has df = 0. Descriptions of the target are scored with these and change none of them.
+
+    Own arithmetic, because a library's index scores only the documents it was made of.
+    """
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("R0",)
+    uses_features: ClassVar[bool] = False
+
+    def __init__(self, k1: float = 1.5, b: float = 0.75) -> None:
+        """`k1`, 0 or more: how much a word's repetition counts; `b`, 0 to 1: how much length."""
+        self.k1, self.b = k1, b
+        self.documents = 0
+        self.mean_length = 0.0
+        self.containing: dict[str, int] = {}
+
+    def fit(self, data: TrainingData, working: Path) -> None:
+        """Count words in the source's descriptions.
+
+        Raises:
+            UserError: there is no word in any of them.
+        """
+        described = {item.record.clip_id: item.record.description for item in data.graded}
+        words = [_words(description) for description in described.values()]
+        self.documents = len(words)
+        self.mean_length = sum(map(len, words)) / len(words)
+        if not self.mean_length:
+            raise UserError("source_train: no description has a word, so BM25 cannot count any.")
+        self.containing = dict(Counter(word for document in words for word in set(document)))
+
+    def score(self, record: Record) -> Scores:
+        """(n_labels,) 0 or more; 0 where no word of the label occurs."""
+        words = _words(record.description)
+        times = Counter(words)
+        norm = self.k1 * (1 - self.b + self.b * len(words) / self.mean_length)
+        worth = {word: self._idf(word) * tf / (tf + norm) for word, tf in times.items()}
+        return np.array(
+            [sum(worth.get(word, 0.0) for word in _words(label)) for label in record.labels]
+        )
+
+    def _idf(self, word: str) -> float:
+        df = self.containing.get(word, 0)
+        return math.log(1 + (self.documents - df + 0.5) / (df + 0.5))
+
+    def save(self, folder: Path) -> None:
+        """Write the counts and both constants."""
+        write_json(folder / _FILE, vars(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read them."""
+        ranker = cls()
+        vars(ranker).update(_read(folder, *vars(ranker)))
+        return ranker
 
 
 def _overlap(label: list[str], description: list[str]) -> float:

@@ -95,7 +95,12 @@ def load_network(folder: Path, build: Callable[[dict[str, Any]], M]) -> M:
 
 
 def placed(ranker: Any, device: str) -> None:
-    """Move a loaded ranker's network to a device, on which it scores from then on."""
+    """Move a loaded ranker's network to a device, on which it scores from then on.
+
+    A ranker without a `config` has no network; it stays on the CPU.
+    """
+    if not hasattr(ranker, "config"):
+        return
     ranker.config = replace(ranker.config, machine=replace(ranker.config.machine, device=device))
     for name in ("actor", "model"):
         network = getattr(ranker, name, None)
