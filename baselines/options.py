@@ -125,7 +125,7 @@ def with_options(stage: C, options: object, machine: "Machine") -> C:
 
 MOST = 10**9
 """Of whatever is counted."""
-ABOVE_ZERO = {"learning_rate", "beta", "pool_share"}
+ABOVE_ZERO = {"learning_rate", "beta", "pool_share", "temperature"}
 BOUNDS = {
     "learning_rate": (0, math.inf), "beta": (0, math.inf), "epochs": (1, MOST),
     "records_a_step": (1, MOST), "pairs_a_step": (1, MOST), "source_pairs": (0, MOST),
@@ -136,6 +136,8 @@ BOUNDS = {
     "value_clip": (0, math.inf), "annotated_weight": (0, math.inf),
     "evaluate_every": (1, MOST), "lists_a_step": (1, MOST), "weight_decay": (0, math.inf),
     "pair_weight": (0, math.inf),
+    "clips_a_step": (1, MOST), "samples": (2, MOST), "temperature": (0, math.inf),
+    "label_smoothing": (0, 0.49), "kl_weight": (0, math.inf),
 }  # fmt: skip
 """The least and the most that each number may be. None may be infinite."""
 

@@ -1,22 +1,11 @@
 """`lrmovienet train preference`: the control of LR²PPO."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Literal
 
-from baselines.options import (
-    MachineOptions,
-    events_of,
-    machine_of,
-    ready,
-    require_percent,
-    require_tensorboard,
-    watched,
-    with_options,
-)
-from baselines.train import Job, name_of, read_ranker, say, train
-
-if TYPE_CHECKING:
-    from baselines.ranker import Ranker
+from baselines.control_verbs import train_after_base
+from baselines.options import MachineOptions, machine_of, require_percent, with_options
+from lrmovienet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,6 +16,13 @@ class TrainPreference(MachineOptions):
     """Share of the target's pairs to learn from: 5, 10, 20 or 40; 0: pairs of the source alone."""
     base: str | None = None
     """Ranker of stage 1 to start from. Default: that of LR²PPO, made if it is not there."""
+    loss: Literal["ranknet", "dpo", "ipo", "hinge", "pl-dpo"] = "ranknet"
+    """RankNet on scores; or, on what they have moved from stage 1: DPO, IPO, a hinge, or DPO
+    under Plackett-Luce."""
+    beta: float | None = None
+    """Beta of a loss against stage 1, instead of the usual: the smaller, the farther from it."""
+    label_smoothing: float | None = None
+    """How often dpo holds a pair to be wrong, 0 to 0.49."""
     epochs: int | None = None
     """Times through the pairs, instead of the usual."""
     source_pairs: int | None = None
@@ -43,23 +39,18 @@ def run(config: TrainPreference) -> None:
     Raises:
         UserError: a table is missing, an option is wrong, or training came to nothing.
     """
-    from baselines.learning.machine import options_of
-    from baselines.lr2ppo.base import BaseRanker
-    from baselines.lr2ppo.stages import digest_of, given_or_own_base, unusual
-    from baselines.preference import PreferenceConfig, PreferenceRanker
+    from baselines.preference import RECOMMENDED, PreferenceRanker
 
-    require_tensorboard(config)
     require_percent(config.percent)
-    name = name_of(config, "preference", *unusual("recommended", config.percent))
-    stage = with_options(PreferenceConfig(), config, machine_of(config))
-    at = ready(config, "R1", config.percent)
-    base = given_or_own_base(at, config, name, "recommended")
-    after = {base: digest_of(at, base, "lr2ppo-base", "--base")}
-    events = events_of(config, name)
-
-    def make() -> "Ranker":
-        actor = cast(BaseRanker, read_ranker(at.workspace, base)[0]).actor
-        return watched(PreferenceRanker(stage, actor), events)
-
-    options = options_of(stage)
-    say(train(at, Job("preference", name, "R1", make, options, config.percent, after, events)))
+    stage = with_options(RECOMMENDED[config.loss], config, machine_of(config))
+    if config.loss == "ranknet" and config.beta is not None:
+        raise UserError(
+            f"--beta {config.beta}: ranknet has none. Leave it out, or give --loss dpo."
+        )
+    if config.loss != "dpo" and config.label_smoothing is not None:
+        raise UserError(
+            f"--label_smoothing {config.label_smoothing}: {config.loss} has none. Leave it out, or "
+            "give --loss dpo."
+        )
+    named = [] if config.loss == "ranknet" else [config.loss]
+    train_after_base(config, "preference", named, "R1", stage, PreferenceRanker)

@@ -136,6 +136,9 @@ class PairStep(NamedTuple):
     with a coin, is the right one."""
     pairs: int
     """Pairs of the step in all processes."""
+    labels: list[Ints]
+    """Of each batch, which labels it has, in its order: numbers among all labels of the records
+    that `PairSteps` counts."""
 
 
 class PairSteps:
@@ -154,6 +157,7 @@ class PairSteps:
         self.redrawn, self.machine, self.world = redrawn, machine, world
         self.records = [item.record for item in data.graded]
         self.records += [item.record for item in data.pairs]
+        self._before = np.cumsum([0, *(len(record.labels) for record in self.records)])
         self._epoch: Callable[[int], Plan] = lru_cache(maxsize=1)(self._plan)
         self.an_epoch = len(self._plan(0)[1])
 
@@ -162,11 +166,14 @@ class PairSteps:
         epoch, index = divmod(step, self.an_epoch)
         pairs, rows, coins = self._epoch(epoch)
         world, at_once = self.world, self.machine.records_at_once
-        parts = []
+        parts, labels = [], []
         for mine in shares(pairs, rows[index], world.rank, world.size, at_once):
-            subsets, places = needed(self.records, pairs.take(mine))
+            chosen = pairs.take(mine)
+            subsets, places = needed(self.records, chosen)
             parts.append((collate(subsets), places, coins[mine]))
-        return PairStep(parts, len(rows[index]))
+            before = self._before[chosen.record]
+            labels.append(np.union1d(before + chosen.first, before + chosen.second))
+        return PairStep(parts, len(rows[index]), labels)
 
     def _plan(self, epoch: int) -> Plan:
         seed = self.machine.seed

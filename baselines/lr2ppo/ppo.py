@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from baselines.learning.files import (
 )
 from baselines.learning.learner import Learner
 from baselines.learning.loop import Run
-from baselines.learning.machine import options_of
+from baselines.learning.machine import Machine, options_of
 from baselines.learning.parallel import World, join
 from baselines.learning.running import (
     SELECT_AT,
@@ -37,7 +37,7 @@ from baselines.lr2ppo.actor_ranker import ActorRanker, predict
 from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import Actor, PairModel
-from baselines.lr2ppo.pairs import Pairs, PairSteps, into_steps, needed, shares
+from baselines.lr2ppo.pairs import Pairs, PairStep, PairSteps, into_steps, needed, shares
 from baselines.lr2ppo.presets import RECOMMENDED, PairData, PPOConfig
 from baselines.lr2ppo.rewards import reward_tables
 from baselines.lr2ppo.rollout import (
@@ -90,19 +90,7 @@ class PPORanker(ActorRanker):
             raise ValueError("stage 3 starts from stages 1 and 2, which were not given")
         require_whole_steps(config, world)
         torch.manual_seed(seed_of(machine.seed, 3))
-        actor = Actor(self.base.config)
-        if config.start != "scratch":
-            actor.load_state_dict(self.base.state_dict())
-        if config.start == "reward":
-            first = self.rewards[0]
-            alike = actor.config.outputs == 1 and _shapes(first.trunk) == _shapes(actor.trunk)
-            if first.label_score is None or not alike:
-                raise UserError(
-                    "--start reward: needs a reward model with pair_scores and the trunk of stage "
-                    "1, which has to be a regression. Use --start base."
-                )
-            actor.trunk.load_state_dict(first.trunk.state_dict())
-            actor.head.weight.data.copy_(first.label_score.weight.data)
+        actor = first_actor(config.start, self.base, self.rewards)
         trained = nn.ModuleDict({"actor": actor})
         critic = None
         if config.advantage == "critic":
@@ -214,12 +202,9 @@ class PPORanker(ActorRanker):
     def _anchor(self, actor: Actor, annotated: PairSteps | None, step: int) -> Iterator[Tensor]:
         """The control's loss on annotated pairs, if any."""
         if annotated is not None:
+            config = self.config
             of_step = annotated(step)
-            for batch, places, _ in of_step.parts:
-                with autocast(self.config.machine):
-                    scores = actor(batch.to(self.config.machine.device))
-                loss = losses.pairwise_logistic(*scores[torch.from_numpy(places)].unbind(1))
-                yield loss * (self.config.annotated_weight * len(places) / of_step.pairs)
+            yield from annotated_losses(actor, config.machine, of_step, config.annotated_weight)
 
     def _loss(
         self,
@@ -275,6 +260,41 @@ class PPORanker(ActorRanker):
         }  # fmt: skip
         run.add(pairs=len(reward), **{k: v.item() * len(reward) for k, v in noted.items()})
         return total * (len(reward) / pairs_in_step)
+
+
+def first_actor(
+    start: Literal["base", "reward", "scratch"], base: Actor, rewards: Sequence[PairModel]
+) -> Actor:
+    """A new actor of stage 1's dimensions, with its weights, the first reward model's or none.
+
+    Raises:
+        UserError: the reward model scores no single labels, or is of other dimensions.
+    """
+    actor = Actor(base.config)
+    if start != "scratch":
+        actor.load_state_dict(base.state_dict())
+    if start == "reward":
+        first = rewards[0]
+        alike = actor.config.outputs == 1 and _shapes(first.trunk) == _shapes(actor.trunk)
+        if first.label_score is None or not alike:
+            raise UserError(
+                "--start reward: needs a reward model with pair_scores and the trunk of stage "
+                "1, which has to be a regression. Use --start base."
+            )
+        actor.trunk.load_state_dict(first.trunk.state_dict())
+        actor.head.weight.data.copy_(first.label_score.weight.data)
+    return actor
+
+
+def annotated_losses(
+    actor: Actor, machine: Machine, step: PairStep, weight: float
+) -> Iterator[Tensor]:
+    """The control's loss on the annotated pairs of a step, times a weight."""
+    for batch, places, _ in step.parts:
+        with autocast(machine):
+            scores = actor(batch.to(machine.device))
+        loss = losses.pairwise_logistic(*scores[torch.from_numpy(places)].unbind(1))
+        yield loss * (weight * len(places) / step.pairs)
 
 
 def require_whole_steps(config: PPOConfig, world: World) -> None:

@@ -28,6 +28,7 @@ from baselines.train import (
 from lrmovienet.errors import UserError
 
 if TYPE_CHECKING:
+    from baselines.lr2ppo.model import Actor, PairModel
     from baselines.ranker import Ranker
 
 APART = 1000
@@ -94,9 +95,7 @@ def train_reward(at: Ready, config: TrainReward) -> str:
 def train_ppo(at: Ready, config: TrainPPO) -> str:
     """Stage 3, after the two before it. Returns the name of its ranker."""
     from baselines.learning.machine import options_of
-    from baselines.lr2ppo.base import BaseRanker
     from baselines.lr2ppo.ppo import PPORanker, require_whole_steps
-    from baselines.lr2ppo.reward import RewardRanker
 
     stage = stage_of(config)
     require_whole_steps(stage, at.world)
@@ -107,34 +106,63 @@ def train_ppo(at: Ready, config: TrainPPO) -> str:
             "labels (pair_scores), so there is nothing to start from. Use --start base."
         )
     name = name_of(config, "lr2ppo", *unusual(config.preset, config.percent))
-    if len(set(config.reward)) < len(config.reward):
-        raise UserError(f"--reward {' '.join(config.reward)}: names one twice. Name each once.")
-    for reward in config.reward:
-        digest_of(at, reward, "lr2ppo-reward", "--reward")
-    # What would be refused later is refused before stage 1 is trained.
-    seeds = [] if config.reward else [config.seed + APART * i for i in range(stage.rewards)]
-    own = [_own_reward(at, config, seed) for seed in seeds]
-    require_another_name(name, [*config.reward, *(str(reward.name) for reward in own)])
-    base = given_or_own_base(at, config, name, config.preset)
-    rewards = config.reward or [train_reward(at, reward) for reward in own]
+    base, rewards = given_or_own_stages(at, config, name, config.preset, stage.rewards)
     stage = replace(stage, rewards=len(rewards))
-    after = {base: digest_of(at, base, "lr2ppo-base", "--base")}
-    for reward in rewards:
-        after[reward] = digest_of(at, reward, "lr2ppo-reward", "--reward")
+    after = digests_of(at, base, rewards)
     events = events_of(config, name)
 
     def make() -> "Ranker":
-        actor = cast(BaseRanker, read_ranker(at.workspace, base)[0]).actor
-        models = [
-            cast(RewardRanker, read_ranker(at.workspace, of, config.device)[0]).model
-            for of in rewards
-        ]
-        found = [model for model in models if model is not None]
+        actor, found = read_stages(at, base, rewards, config.device)
         return watched(PPORanker(stage, actor, found), events)
 
     job = Job("lr2ppo", name, "R2", make, options_of(stage), config.percent, after, events)
     say(train(at, job))
     return name
+
+
+def given_or_own_stages(
+    at: Ready, config: Any, name: str, preset: PresetName, rewards: int
+) -> tuple[str, list[str]]:
+    """Rankers of stages 1 and 2 to start from: those given, or else the preset's, made if need be.
+
+    Args:
+        at: where they are, or are made.
+        config: options of what starts from them, with `base`, `reward` and `percent`.
+        name: of what starts from them.
+        preset: the preset.
+        rewards: reward models to be made, where none is given.
+
+    Raises:
+        UserError: as `given_or_own_base`, for either stage; or a reward model is named twice.
+    """
+    if len(set(config.reward)) < len(config.reward):
+        raise UserError(f"--reward {' '.join(config.reward)}: names one twice. Name each once.")
+    for reward in config.reward:
+        digest_of(at, reward, "lr2ppo-reward", "--reward")
+    # What would be refused later is refused before stage 1 is trained.
+    seeds = [] if config.reward else [config.seed + APART * i for i in range(rewards)]
+    own = [_own_reward(at, config, seed, preset) for seed in seeds]
+    require_another_name(name, [*config.reward, *(str(reward.name) for reward in own)])
+    base = given_or_own_base(at, config, name, preset)
+    return base, config.reward or [train_reward(at, reward) for reward in own]
+
+
+def digests_of(at: Ready, base: str, rewards: Iterable[str]) -> dict[str, str]:
+    """The digests of stages 1 and 2, by name, in the order in which they are taken."""
+    found = {base: digest_of(at, base, "lr2ppo-base", "--base")}
+    return found | {name: digest_of(at, name, "lr2ppo-reward", "--reward") for name in rewards}
+
+
+def read_stages(
+    at: Ready, base: str, rewards: Iterable[str], device: str
+) -> "tuple[Actor | None, list[PairModel]]":
+    """The actor of stage 1, and the reward models on the device that asks them."""
+    from baselines.lr2ppo.base import BaseRanker
+    from baselines.lr2ppo.reward import RewardRanker
+
+    actor = cast(BaseRanker, read_ranker(at.workspace, base)[0]).actor
+    models = [cast(RewardRanker, read_ranker(at.workspace, of, device)[0]).model for of in rewards]
+    return actor, [model for model in models if model is not None]
 
 
 def given_or_own_base(at: Ready, config: Any, name: str, preset: PresetName) -> str:
@@ -161,21 +189,21 @@ def given_or_own_base(at: Ready, config: Any, name: str, preset: PresetName) -> 
     return train_base(at, own)
 
 
-def _own_reward(at: Ready, config: TrainPPO, seed: int) -> TrainReward:
-    """Options of stage 2 of the same preset and data, from the same stage 1.
+def _own_reward(at: Ready, config: Any, seed: int, preset: PresetName) -> TrainReward:
+    """Options of stage 2 of a preset and the same data, from the same stage 1.
 
     Raises:
         UserError: there is another ranker of its name.
     """
-    base = config.base or usual_name(config, "lr2ppo-base", *unusual(config.preset))
-    scratch = preset_of(config.preset).reward.start == "scratch"
+    base = config.base or usual_name(config, "lr2ppo-base", *unusual(preset))
+    scratch = preset_of(preset).reward.start == "scratch"
     own = TrainReward(
-        preset=config.preset, percent=config.percent, base=None if scratch else base, seed=seed,
+        preset=preset, percent=config.percent, base=None if scratch else base, seed=seed,
         **_shared(config),
     )  # fmt: skip
     # Its stage 1 is that of stage 3, and so of stage 3's seed.
-    named = _not_usual(own.base, config.seed, config.preset)
-    parts = [*unusual(config.preset, config.percent), *named]
+    named = _not_usual(own.base, config.seed, preset)
+    parts = [*unusual(preset, config.percent), *named]
     own = replace(own, name=usual_name(own, "lr2ppo-reward", *parts))
     _refuse_others(at, own, "--reward", [] if scratch else [base])
     return own

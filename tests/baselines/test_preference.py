@@ -29,7 +29,7 @@ from tiny_stages import (
     weights_of,
 )
 
-import baselines.preference as preference
+import baselines.fine_tuning as fine_tuning
 from baselines.data import TrainingData
 from baselines.learning.machine import Machine
 from baselines.learning.running import dev_ndcg
@@ -164,7 +164,7 @@ def test_killed_in_a_step_it_goes_on_and_gives_the_same_bytes(data, tmp_path):
 
 def test_killed_while_it_is_judged_it_goes_on_after_the_last_whole_epoch(data, tmp_path):
     """The first judgement is of stage 1 itself, before any step."""
-    left = check_killed("preference", data, tmp_path, preference, "dev_ndcg", [1, 3])
+    left = check_killed("preference", data, tmp_path, fine_tuning, "dev_ndcg", [1, 3])
     assert left == [6, 3]
 
 

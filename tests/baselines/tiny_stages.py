@@ -18,6 +18,8 @@ from tiny_corpus import FRAME_DIM, TEXT_DIM, vector
 
 import baselines.learning.loop as loop
 from baselines.data import Record, TrainingData, training_data
+from baselines.distillation import DistillationConfig, DistillationRanker
+from baselines.grpo import GRPOConfig, GRPORanker
 from baselines.learning.learner import Learner
 from baselines.learning.machine import Machine, Optimisation
 from baselines.learning.parallel import World
@@ -26,6 +28,7 @@ from baselines.lr2ppo.model import Actor, NetworkConfig, PairModel
 from baselines.lr2ppo.ppo import PPORanker
 from baselines.lr2ppo.presets import BaseConfig, PairData, PPOConfig, RewardConfig
 from baselines.lr2ppo.reward import RewardRanker
+from baselines.pl_rank import PLRankConfig, PLRankRanker
 from baselines.preference import PreferenceConfig, PreferenceRanker
 from lrmovienet.encoders import TokenFeatures
 from lrmovienet.errors import UserError
@@ -45,6 +48,10 @@ SMOOTH = replace(USUAL, learning_rate=0.03, schedule="constant", warmup=0.0, eps
 """With so large an eps a step is as long as its gradient, and what is only noise stays small."""
 NO_STEP = replace(USUAL, learning_rate=0.0)
 STAGES = ("base", "reward", "ppo", "preference")
+CONTROLS = {
+    "preference": PreferenceRanker, "pl-rank": PLRankRanker, "grpo": GRPORanker,
+    "distillation": DistillationRanker,
+}  # fmt: skip
 EPOCHS = 2
 PPO = PPOConfig(
     optimisation=USUAL, machine=Machine(), pairs=PairData(grouped=True, pairs_a_step=6), rewards=1,
@@ -66,6 +73,9 @@ CONTROL = PreferenceConfig(
     optimisation=USUAL, machine=Machine(), pairs=PairData(grouped=True, pairs_a_step=15),
     epochs=EPOCHS, source_pairs=5,
 )  # fmt: skip
+PL_RANK = PLRankConfig(optimisation=USUAL, epochs=EPOCHS, clips_a_step=4, samples=8)
+GRPO = GRPOConfig(optimisation=USUAL, epochs=EPOCHS, clips_a_step=4, samples=8, steps_a_draw=2)
+DISTILLATION = DistillationConfig(optimisation=USUAL, start="base", epochs=EPOCHS, clips_a_step=4)
 
 
 def data_of(workspace, percent: int = 10) -> TrainingData:
@@ -101,7 +111,11 @@ def stage(kind: str, network: NetworkConfig = NETWORK, **changes: Any) -> Any:
         return RewardRanker(replace(REWARD, **{"network": network, **changes}), base)
     if kind == "ppo":
         return PPORanker(replace(PPO, **changes), base, [reward_model(network)])
-    return PreferenceRanker(replace(CONTROL, **changes), base)
+    usual = {"preference": CONTROL, "pl-rank": PL_RANK, "grpo": GRPO, "distillation": DISTILLATION}
+    config = replace(usual[kind], **changes)
+    if kind == "distillation":
+        return DistillationRanker(config, base, [reward_model(network)])
+    return CONTROLS[kind](config, base)
 
 
 def network_of(ranker: Any) -> Actor | PairModel:
@@ -138,7 +152,7 @@ def counted(owner: Any, name: str, stop_in: int = 0) -> Iterator[list[Any]]:
 
 def evaluation(kind: str) -> tuple[Any, str]:
     """The function that judges the weights of a stage, as its module calls it."""
-    module = "baselines.preference" if kind == "preference" else f"baselines.lr2ppo.{kind}"
+    module = "baselines.fine_tuning" if kind in CONTROLS else f"baselines.lr2ppo.{kind}"
     return importlib.import_module(module), "dev_accuracy" if kind == "reward" else "dev_ndcg"
 
 
@@ -241,14 +255,14 @@ def check_killed(
 
 
 def check_killed_between(kind: str, data: TrainingData, folder: Path) -> None:
-    """As above, with a state after every step (every iteration of stage 3): only what was cut is
-    done again.
+    """As above, with a state after every step (every iteration of stage 3, or epoch of GRPO): only
+    what was cut is done again.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "SAVE_S", -1.0)
         patch.setattr(loop, "SAVE_SHARE", 0.0)
         left = check_killed(kind, data, folder, Learner, "update", [2, 5])  # of 6 steps
-        assert left == ([6, 3] if kind == "ppo" else [5, 2])
+        assert left == ([6, 3] if kind in ("ppo", "grpo") else [5, 2])
 
 
 def check_state(kind: str, data: TrainingData, folder: Path) -> None:
