@@ -67,8 +67,26 @@ VERBS = {
     "train prior": Verb(
         "baselines.floor_verbs", "TrainPrior", "a label's mean grade in training -> a ranker"
     ),
+    "train frequency": Verb(
+        "baselines.floor_verbs", "TrainFrequency", "how common a label is -> a ranker"
+    ),
     "train lexical": Verb(
         "baselines.floor_verbs", "TrainLexical", "how much of a label is in the text -> a ranker"
+    ),
+    "train bm25": Verb(
+        "baselines.floor_verbs", "TrainBM25", "BM25 of a label in the text -> a ranker"
+    ),
+    "train text-cosine": Verb(
+        "baselines.floor_verbs", "TrainTextCosine", "cosine of label and text -> a ranker"
+    ),
+    "train sentence-cosine": Verb(
+        "baselines.floor_verbs", "TrainSentenceCosine", "the same, embedded apart -> a ranker"
+    ),
+    "train image-tag": Verb(
+        "baselines.floor_verbs", "TrainImageTag", "how sure the image tagger was -> a ranker"
+    ),
+    "train lambdamart": Verb(
+        "baselines.lambdamart_verb", "TrainLambdaMART", "LambdaMART, boosted trees -> a ranker"
     ),
     "train lr2ppo-base": Verb(
         "baselines.lr2ppo.verbs", "TrainBase", "LR²PPO, stage 1: source grades -> a ranker"
@@ -79,10 +97,46 @@ VERBS = {
     "train lr2ppo": Verb(
         "baselines.lr2ppo.verbs", "TrainPPO", "LR²PPO, all three stages -> a ranker"
     ),
+    "train dcpg": Verb(
+        "baselines.dcpg.verb", "TrainDCPG", "attention by policy gradients (DCPG) -> a ranker"
+    ),
     "train preference": Verb(
         "baselines.preference_verb",
         "TrainPreference",
         "LR²PPO's control: stage 1, then a pairwise loss",
+    ),
+    "train distillation": Verb(
+        "baselines.control_verbs",
+        "TrainDistillation",
+        "LR²PPO's control: its reward model, learned by lists",
+    ),
+    "train pl-rank": Verb(
+        "baselines.control_verbs", "TrainPLRank", "LR²PPO's control: stage 1, then PL-Rank"
+    ),
+    "train grpo": Verb(
+        "baselines.control_verbs", "TrainGRPO", "LR²PPO's control: stage 1, then GRPO on rankings"
+    ),
+    **{
+        f"train {name}": Verb("baselines.ltr.verbs", f"Train{title}", f"{what} -> a ranker")
+        for name, title, what in (
+            ("listnet", "ListNet", "ListNet, top-one cross-entropy"),
+            ("dlcm", "DLCM", "DLCM, a GRU over stage 1's order"),
+            ("prm", "PRM", "PRM, a transformer over stage 1's order"),
+            ("gsf", "GSF", "GSF, labels scored in groups"),
+            ("setrank", "SetRank", "SetRank, self-attention blocks"),
+            ("rankformer", "RankFormer", "RankFormer, with a list-wide loss"),
+            ("context", "Context", "a context-aware transformer, NDCGLoss2++"),
+            ("dasalc", "DASALC", "DASALC, self-attention with latent cross"),
+        )
+    },
+    "train clip": Verb(
+        "baselines.clip_verb", "TrainClip", "CLIP or SigLIP, zero-shot: labels against frames"
+    ),
+    "train mkt": Verb(
+        "baselines.mkt_verb", "TrainMkt", "MKT, from its authors' checkpoints -> a ranker"
+    ),
+    "match": Verb(
+        "baselines.dcpg.match_verb", "MatchConfig", "train and evaluate image-text matching (DCPG)"
     ),
     "curves": Verb(
         "baselines.lr2ppo.curves", "CurvesConfig", "how LR²PPO trained, as figures", "rankers"
@@ -97,6 +151,12 @@ VERBS = {
     ),
     "leaderboard": Verb(
         "lrmovienet.leaderboard", "LeaderboardConfig", "results -> a table", "results"
+    ),
+    "bench": Verb(
+        "baselines.benchmark.verb",
+        "BenchConfig",
+        "methods, regimes and seeds -> rankers and results",
+        "methods",
     ),
     "release build": Verb(
         "lrmovienet.release.build", "BuildConfig", "a workspace -> a folder to be published"
@@ -362,6 +422,8 @@ def _what_to_install(error: ModuleNotFoundError) -> str:
         how = "pip install -e '.[annotate]'"
     if name in ("h5py", "huggingface_hub", "jinja2", "scipy"):
         how = "pip install -e '.[release]'"
+    if name == "lightgbm":
+        how = "pip install -e '.[train]'"
     if name == "tensorboard":
         how = "pip install -e '.[tensorboard]'"
     if name == "llama_cpp":
