@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
+from eval.facts import Facts
 from eval.messages import listed, printable
-from eval.result import Estimate, Result, ResultError, RunResult, read
-from eval.significance import FEWEST, bootstrap
+from eval.result import Bootstrap, Estimate, Result, ResultError, RunResult, read
+from eval.seeds import CONFIDENCE, REPLICATES, interval, p_values, together
+from eval.significance import FEWEST, holm
 
-REPLICATES = 10_000
-CONFIDENCE = 0.95
 MOST_CLIPS = 5_000_000
 """A result that says to have more is refused, lest a small file ask for all memory."""
 
@@ -39,6 +39,8 @@ class Entry:
     path: Path
     result: Result
     run: RunResult
+    facts: Facts | None = None
+    """Of a run that a benchmark trained; it is the mean over its seeds then."""
 
     @property
     def films(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -55,6 +57,10 @@ class Row:
     """Of the predictions; empty for a floor."""
     cells: tuple[tuple[Estimate, Mark], ...]
     """(n_k,); the mean is None where there is none."""
+    facts: Facts | None = None
+    """Of a method that a benchmark trained."""
+    p: float | None = None
+    """That it is as good as the best in the last column, corrected for the rows of the table."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +251,8 @@ def _floors(entries: Sequence[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
 
 
 def _rows(entries: list[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
-    """The runs of one regime by their last measure; those that lack it come last."""
+    """The methods of one regime by their last measure; those that lack it come last."""
+    entries = _methods(entries)
 
     def place(entry: Entry) -> tuple[float, str, str]:
         last = entry.run.measures.get(f"ndcg@{ks[-1]}", Estimate(None)).mean
@@ -253,6 +260,7 @@ def _rows(entries: list[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
 
     entries = sorted(entries, key=place)
     marks = _marks(entries, [f"ndcg@{k}" for k in ks])
+    corrected = _corrected(entries, f"ndcg@{ks[-1]}")
     rows = []
     for i, entry in enumerate(entries):
         run, sure = entry.run, entry.result.bootstrap
@@ -265,8 +273,46 @@ def _rows(entries: list[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
         if run.missing_labels:
             name += f" ({run.missing_labels:,} labels missing)"
         cells = [(e, marks.get((i, f"ndcg@{k}"), "")) for e, k in zip(estimates, ks, strict=True)]
-        rows.append(Row(name, plain(run.sha256[:8]), tuple(cells)))
+        p = corrected.get(i) if entry.facts else None
+        rows.append(Row(name, plain(run.sha256[:8]), tuple(cells), entry.facts, p))
     return tuple(rows)
+
+
+def _methods(entries: Sequence[Entry]) -> list[Entry]:
+    """The runs of each method that differ in their seed alone as one; others as they are."""
+    found: dict[str, list[Entry]] = {}
+    for i, entry in enumerate(entries):
+        training = entry.run.training
+        # A name that is no method's, so that every other run stays by itself.
+        found.setdefault(f"\0{i}" if training is None else training.method, []).append(entry)
+    result = []
+    for group in found.values():
+        first = group[0]
+        if first.run.training is None:
+            result.append(first)
+            continue
+        try:
+            if any(entry.films != first.films for entry in group):
+                raise ResultError(f"{first.run.training.method!r}: its seeds have other films")
+            run, facts = together([entry.run for entry in group], first.films[1])
+        except ResultError as error:
+            raise ResultError(
+                f"{', '.join(str(entry.path) for entry in group)}: {error}."
+            ) from None
+        same = replace(first.result, bootstrap=Bootstrap(REPLICATES, 0, CONFIDENCE))
+        result.append(Entry(first.path, same, run, facts))
+    return result
+
+
+def _corrected(entries: Sequence[Entry], measure: str) -> dict[int, float]:
+    """Place -> p that a run is as good as the first, which is the best, corrected by Holm."""
+    pairs = [(i, e) for i, e in enumerate(entries) if i and _paired(entries[0], e, measure)]
+    if not pairs:
+        return {}
+    p = p_values(
+        entries[0].run.by_film.get(measure, ()), [e.run.by_film[measure] for _, e in pairs]
+    )
+    return dict(zip((i for i, _ in pairs), holm(p).tolist(), strict=True))
 
 
 def _marks(entries: Sequence[Entry], measures: Sequence[str]) -> dict[tuple[int, str], Mark]:
@@ -289,14 +335,9 @@ def _marks(entries: Sequence[Entry], measures: Sequence[str]) -> dict[tuple[int,
     # One bootstrap for all pairs on the same films: drawing the resamples is most of its cost.
     pairs.sort(key=lambda pair: pair[0].films)
     for (_, clips), group in groupby(pairs, key=lambda pair: pair[0].films):
-        same, counts = list(group), np.array(clips)
+        same = list(group)
         sums = [np.subtract(best.run.by_film[m], entries[i].run.by_film[m]) for best, i, m in same]
-        # Only sums over films matter, so every clip may stand for the mean of its film.
-        means_of = np.column_stack(sums) / np.maximum(counts, 1)[:, np.newaxis]
-        low, high = bootstrap(
-            np.repeat(means_of, counts, axis=0), np.repeat(np.arange(len(counts)), counts),
-            replicates=REPLICATES, confidence=CONFIDENCE, seed=0,
-        )  # fmt: skip
+        low, high = interval(sums, clips)
         for (_, i, measure), holds in zip(same, (low <= 0) & (high >= 0), strict=True):
             marks[i, measure] = "paired" if holds else ""
     return marks

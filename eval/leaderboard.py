@@ -15,9 +15,11 @@ if not __package__:
     here = Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent), *(p for p in sys.path if Path(p).resolve() != here)]
 
-from eval.boards import CONFIDENCE, FLOORS, REPLICATES, Board, Mark, Row, boards, find, load
+from eval import facts
+from eval.boards import FLOORS, Board, Mark, Row, boards, find, load
 from eval.messages import printable
 from eval.result import Estimate, ResultError, write
+from eval.seeds import CONFIDENCE, REPLICATES
 from eval.terminal import leave
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,26 +95,43 @@ def markdown(made: Sequence[Board]) -> str:
             lines += [f"Differs in {_md('; '.join(board.differs))}.", ""]
         for regime, rows in board.tables.items():
             lines += [f"**{_caption(regime, board)}**", ""]
-            lines.append("| method | predictions |" + "".join(f" NDCG@{k} |" for k in board.ks))
-            lines.append("|---|---|" + "--:|" * len(board.ks))
+            more = facts.COLUMNS if any(row.facts for row in rows) else ()
+            heads = ["method", "predictions", *(f"NDCG@{k}" for k in board.ks), *more]
+            lines.append(f"| {' | '.join(heads)} |")
+            lines.append("|---|---|" + "--:|" * (len(heads) - 2))
             for row in (*rows, *board.floors):
                 name = _md(row.name) if row.sha256 else f"*{_md(row.name)}*"
-                cells = "".join(f" {_md_cell(*cell)} |" for cell in row.cells)
-                lines.append(f"| {name} | {_md(row.sha256)} |{cells}")
+                cells = [_md_cell(*cell) for cell in _spread(board, row)]
+                beside = [_md(text) for text in facts.cells(row.facts, row.p)] if more else []
+                lines.append(f"| {' | '.join([name, _md(row.sha256), *cells, *beside])} |")
             lines.append("")
-    return "\n".join([*lines, *(f"- {line}" for line in LEGEND)]) + "\n"
+    return "\n".join([*lines, *(f"- {line}" for line in _legend(made))]) + "\n"
+
+
+def _legend(made: Sequence[Board]) -> list[str]:
+    rows = [row for board in made for rows in board.tables.values() for row in rows]
+    return [*LEGEND, *facts.legend([row.facts for row in rows if row.facts is not None])]
+
+
+def _spread(board: Board, row: Row) -> list[tuple[Estimate, Mark, str]]:
+    """Cells, each with the spread over seeds where there are several."""
+    spread = {} if row.facts is None else row.facts.spread
+    texts = [
+        f"± {_number(spread[k])}" if k in spread else "" for k in map("ndcg@{}".format, board.ks)
+    ]
+    return [(*cell, text) for cell, text in zip(row.cells, texts, strict=True)]
 
 
 def _md(text: str) -> str:
     """Text that Markdown shows as it is: an entity is never markup, the end of a cell or a link."""
-    safe = " .,;-+()/=%'…†"
+    safe = " .,;-–+()/=%'…†"
     text = "".join(c if c.isalnum() or c in safe else f"&#{ord(c)};" for c in text)
     return text.replace("&#95;", r"\_").replace("&#58; ", ": ").replace("www.", "www&#46;")
 
 
-def _md_cell(estimate: Estimate, mark: Mark) -> str:
+def _md_cell(estimate: Estimate, mark: Mark, spread: str) -> str:
     mean, interval = _written(estimate)
-    parts = (f"**{mean}**" if mark == "best" else mean, interval, SIGNS[mark])
+    parts = (f"**{mean}**" if mark == "best" else mean, spread, interval, SIGNS[mark])
     return " ".join(part for part in parts if part)
 
 
@@ -177,7 +196,7 @@ def html(made: Sequence[Board]) -> str:
         if board.differs:
             parts.append(f"<p>Differs in {escape('; '.join(board.differs))}.</p>")
         parts += [_table(board, regime, rows) for regime, rows in board.tables.items()]
-    listed = "\n".join(f"<li>{escape(line)}</li>" for line in (*LEGEND, BARS))
+    listed = "\n".join(f"<li>{escape(line)}</li>" for line in (*_legend(made), BARS))
     parts.append(f"<h2>How to read this</h2>\n<ul>\n{listed}\n</ul>\n</main>\n</body>\n</html>")
     return HEAD + "\n".join(parts) + "\n"
 
@@ -195,8 +214,13 @@ def _table(board: Board, regime: str, rows: Sequence[Row]) -> str:
         f'<thead><tr><th scope="col">method</th>{heads}</tr></thead>\n<tbody>',
     ]
     for row in (*rows, *board.floors):
-        cells = [_td(board, column, row, axis) for column, axis in enumerate(axes)]
+        spreads = [spread for *_, spread in _spread(board, row)]
+        cells = [_td(board, i, row, axis, spreads[i]) for i, axis in enumerate(axes)]
         code = f"<code>{escape(row.sha256)}</code>" if row.sha256 else ""
+        beside = zip(facts.COLUMNS, facts.cells(row.facts, row.p), strict=True)
+        code += "".join(
+            f"<small>{escape(f'{name} {text}')}</small>" for name, text in beside if text
+        )
         start = "<tr>" if row.sha256 else '<tr class="floor">'
         lines.append(f'{start}<th scope="row">{escape(row.name)}{code}</th>{"".join(cells)}</tr>')
     return "\n".join([*lines, "</tbody>\n</table>\n</div>"])
@@ -216,11 +240,12 @@ def _axis(board: Board, column: int) -> tuple[float, float]:
     return max(min(known) - air, 0.0), min(max(known) + air, 1.0)
 
 
-def _td(board: Board, column: int, row: Row, axis: tuple[float, float]) -> str:
+def _td(board: Board, column: int, row: Row, axis: tuple[float, float], spread: str) -> str:
     estimate, mark = row.cells[column]
     mean, interval = _written(estimate)
     number = f"<strong>{mean}</strong>" if mark == "best" else mean
     number += f"<span>{SIGNS[mark]}</span>"
+    interval = " ".join(filter(None, (spread, interval)))
     if not row.sha256 or estimate.mean is None:
         return f"<td>{number}</td>"
 

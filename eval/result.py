@@ -18,7 +18,7 @@ from eval.messages import short
 from eval.ndcg import Empty, Gain
 from eval.ranking import Ties
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a field of the JSON changes meaning, name or type."""
 
 SCORER_VERSION = "2"
@@ -111,6 +111,35 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How the ranker behind a run came about, as the benchmark that trained it says."""
+
+    method: str
+    """Runs of one method and regime that differ in their seed alone are one row of a table."""
+    seed: int | None
+    """Null for a method that draws nothing, which is run once."""
+    key: str
+    """Hash of all that the run was made from."""
+    ranker: str
+    """Hash of the ranker's files."""
+    options: dict[str, str]
+    """What is not as usual, as on the command line; the seed is not among them."""
+    trials: int
+    """Draws of options that were judged on the development split before; 0: the usual ones."""
+    parameters: int | None
+    """Trained numbers in the ranker; null where nothing is counted."""
+    seconds: float | None
+    """Wall time of its training alone; null where it is not known."""
+    seconds_before: float | None
+    """Wall time of the trainings of all that it started from."""
+    command: str
+    date: str
+    hardware: str
+    published: str | None = None
+    """The row of `eval.published` that the method is named after."""
+
+
+@dataclass(frozen=True)
 class RunResult:
     """One set of predictions."""
 
@@ -129,6 +158,8 @@ class RunResult:
     by_film: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """ndcg@k -> (n_films,) sums over a film's clips, so that two results can be compared in pairs
     without their predictions."""
+    training: Training | None = None
+    """Null before version 3, and for predictions that no benchmark made."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +240,8 @@ def _from_content(content: Any) -> Result:
         )
     if version == 1:
         content = _from_version_1(content)
+    if version == 2:  # it lacks `training`, which may be lacking
+        content = {**content, "schema_version": SCHEMA_VERSION}
     result: Result = _decode(Result, content, "")
     return result
 

@@ -23,6 +23,7 @@ from eval.result import (
     Result,
     ResultError,
     RunResult,
+    Training,
     estimates,
     from_json,
     number,
@@ -41,6 +42,10 @@ def generated():
         "mine", "beef" * 16, {"ndcg@1": Estimate(0.5, 0.25, 0.75), "mrr": Estimate(None)},
         {"ndcg@1": 0.125, "mrr": None}, 0.0625, 3, 4, {"Drama": group}, {"image": group},
         {"ndcg@1": (1.5, 0.5)},
+        Training(
+            "gsf", 3, "c0de", "f11e", {"epochs": "3"}, 8, 1234, 5.5, 0.5, "train gsf --seed 3",
+            "2026-01-02", "a machine", "GSF",
+        ),
     )  # fmt: skip
     return Result(
         Conventions("linear", "stable", "zero", 2, 3, "paper"),
@@ -69,6 +74,22 @@ def many(values):
 
 
 estimate = st.builds(Estimate, maybe, maybe, maybe)
+training = st.builds(
+    Training,
+    words,
+    st.none() | whole,
+    words,
+    words,
+    by_name(words),
+    whole,
+    st.none() | whole,
+    maybe,
+    maybe,
+    words,
+    words,
+    words,
+    st.none() | words,
+)
 groups = by_name(st.builds(Group, whole, whole, by_name(estimate)))
 results = st.builds(
     Result,
@@ -84,7 +105,7 @@ results = st.builds(
     many(
         st.builds(
             RunResult, words, words, by_name(estimate), by_name(maybe), real, whole, whole,
-            groups, groups, by_name(many(real)),
+            groups, groups, by_name(many(real)), st.none() | training,
         )
     ),
     many(st.builds(Comparison, words, words, words, estimate, real, real)),
@@ -103,7 +124,7 @@ def test_what_is_written_is_read(result):
 
 def test_the_json_has_the_names_of_the_classes():
     content = json.loads(to_json(generated()))
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     assert content["conventions"]["relevant_from"] == 2
     assert content["runs"][0]["measures"]["ndcg@1"] == {"mean": 0.5, "low": 0.25, "high": 0.75}
     assert content["runs"][0]["by_film"] == {"ndcg@1": [1.5, 0.5]}
@@ -130,7 +151,7 @@ def test_whole_numbers_are_read_as_floats_where_floats_belong():
 
 def test_a_file_of_version_1_opens_with_its_numbers():
     result = read(VERSION_1)
-    assert (result.schema_version, result.scorer_version) == (2, "1")
+    assert (result.schema_version, result.scorer_version) == (3, "1")
     assert result.conventions == Conventions("exp", "average", "skip", None, 2, None)
     assert result.about == About()
     assert (result.gold.clips, result.gold.labels, result.gold.films) == (3, 7, None)
@@ -145,9 +166,19 @@ def test_a_file_of_version_1_opens_with_its_numbers():
     assert from_json(to_json(result)) == result
 
 
+def test_a_file_of_version_2_opens_as_it_was():
+    """The one field that version 3 adds may be lacking, as in all files of version 2."""
+    content = json.loads(to_json(generated()))
+    for run in content["runs"]:
+        del run["training"]
+    old = from_json(json.dumps(content | {"schema_version": 2}))
+    assert old == replace(generated(), runs=tuple(replace(run, training=None) for run in old.runs))
+    assert old.schema_version == 3
+
+
 def test_a_newer_version_is_refused():
-    content = json.loads(to_json(generated())) | {"schema_version": 3, "news": {}}
-    with pytest.raises(ResultError, match=r"newer scorer \(schema 3; this one reads up to 2\)"):
+    content = json.loads(to_json(generated())) | {"schema_version": 4, "news": {}}
+    with pytest.raises(ResultError, match=r"newer scorer \(schema 4; this one reads up to 3\)"):
         from_json(json.dumps(content))
 
 
@@ -188,7 +219,7 @@ def get(content, path):
     return content
 
 
-MAPPINGS = ("references", "measures", "normalised", "by_genre", "by_source", "by_film")
+MAPPINGS = ("references", "measures", "normalised", "by_genre", "by_source", "by_film", "options")
 
 
 def named(path):
@@ -242,6 +273,7 @@ def test_a_missing_and_an_unknown_field_are_named(path):
     optional = {
         "compat", "dataset", "revision", "protocol", "regime", "film_ids", "film_clips", "low",
         "high", "by_genre", "by_source", "by_film", "comparisons", "scorer_version", "resampled",
+        "training", "published",
     }  # fmt: skip
     prefix = f"{named(path)}." if path else ""
     for name in get(CONTENT, path):

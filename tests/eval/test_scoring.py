@@ -330,4 +330,4 @@ def test_what_a_reader_should_know_first(tmp_path):
     one, _ = score(gold, runs, replace(QUICK, empty="one"))
     assert one.runs[0].measures["ndcg@3"].mean == pytest.approx((3 * mean + 1) / 4)
     assert any("rest on 3 films only" in line for line in warnings(result))
-    assert asdict(result)["schema_version"] == 2
+    assert asdict(result)["schema_version"] == 3
