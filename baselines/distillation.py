@@ -16,13 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.data import Record, Regime, TrainingData
-from baselines.fine_tuning import ClipStep, ClipSteps, of_clips, tune
+from baselines.fine_tuning import ClipStep, ClipSteps, FineTuned, of_clips, tune
 from baselines.learning.files import weights_digest
 from baselines.learning.loop import Run
 from baselines.learning.machine import Machine, Optimisation
-from baselines.learning.parallel import World, join
-from baselines.learning.running import autocast, reproducible
-from baselines.lr2ppo.actor_ranker import ActorRanker
+from baselines.learning.parallel import World
+from baselines.learning.running import autocast
 from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import PairStep, PairSteps
@@ -66,7 +65,7 @@ class Both(NamedTuple):
     annotated: PairStep | None
 
 
-class DistillationRanker(ActorRanker):
+class DistillationRanker(FineTuned):
     """An actor that has learned the reward model's order of each clip's labels."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R2",)
@@ -80,19 +79,8 @@ class DistillationRanker(ActorRanker):
         rewards: Sequence[PairModel] = (),
     ) -> None:
         """`base` and `rewards` come from stages 1 and 2, and are not changed."""
-        super().__init__(config or DistillationConfig())
-        self.base, self.rewards = base, rewards
-
-    def fit(self, data: TrainingData, working: Path) -> None:
-        """Train, and keep the weights of the best epoch on `data.dev`; the first may be those that
-        it starts from.
-
-        Raises:
-            UserError: training diverges, no record has two labels, or no dev record has a relevant
-                label.
-        """
-        with reproducible(self.config.machine):
-            self._fit(data, working, join(self.config.machine.device))
+        super().__init__(config, base)
+        self.rewards = rewards
 
     def _fit(self, data: TrainingData, working: Path, world: World) -> None:
         config, machine = self.config, self.config.machine

@@ -1,14 +1,14 @@
 """What the controls of LR²PPO share: an actor that goes on from stage 1, judged after each epoch.
 
-The first judgement is of the weights as they came, so that a control that learns nothing is stage 1
-and never less, on target_dev.
+The first judgement is of the weights as they came: stage 1's, or where distillation begins with the
+reward model, its own. So on target_dev a control never ends below what it starts from.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from baselines.learning.files import fingerprint, weights_digest
 from baselines.learning.learner import Learner
 from baselines.learning.loop import Run, by_epochs
 from baselines.learning.machine import Machine, options_of
-from baselines.learning.parallel import World
-from baselines.learning.running import SELECT_AT, dev_ndcg, parts
+from baselines.learning.parallel import World, join
+from baselines.learning.running import SELECT_AT, dev_ndcg, parts, reproducible
 from baselines.lr2ppo.actor_ranker import ActorRanker, predict
 from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.batch import Batch, collate
@@ -31,6 +31,28 @@ from lrmovienet.files import sha256_of
 T = TypeVar("T")
 AT_ONCE = 8
 """Clips a forward pass where nothing is learned."""
+
+
+class FineTuned(ActorRanker):
+    """A ranker whose actor goes on from stage 1."""
+
+    def __init__(self, config: Any = None, base: Actor | None = None) -> None:
+        """`base` is the actor of stage 1; it is not changed."""
+        super().__init__(config or self.config_class())
+        self.base = base
+
+    def fit(self, data: TrainingData, working: Path) -> None:
+        """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
+
+        Raises:
+            UserError: training diverges, there is nothing to learn from, or no dev record has a
+                relevant label.
+        """
+        with reproducible(self.config.machine):
+            self._fit(data, working, join(self.config.machine.device))
+
+    def _fit(self, data: TrainingData, working: Path, world: World) -> None:
+        raise NotImplementedError
 
 
 class ClipStep(NamedTuple):

@@ -15,13 +15,21 @@ import torch
 from torch import Tensor
 
 from baselines.data import Regime, TrainingData
-from baselines.fine_tuning import ClipStep, ClipSteps, begin, copy_of, judge, of_clips, scores_of
+from baselines.fine_tuning import (
+    ClipStep,
+    ClipSteps,
+    FineTuned,
+    begin,
+    copy_of,
+    judge,
+    of_clips,
+    scores_of,
+)
 from baselines.learning.loop import Run
 from baselines.learning.machine import Machine, Optimisation
-from baselines.learning.parallel import World, join
-from baselines.learning.running import SELECT_AT, autocast, reproducible
+from baselines.learning.parallel import World
+from baselines.learning.running import SELECT_AT, autocast
 from baselines.list_rewards import Rewarded, rewarded
-from baselines.lr2ppo.actor_ranker import ActorRanker
 from baselines.lr2ppo.losses import clipped_policy_loss
 from baselines.lr2ppo.model import Actor
 from baselines.plackett_luce import gumbel_rankings, place_log_probabilities
@@ -72,29 +80,12 @@ class Group(NamedTuple):
     """The mean."""
 
 
-class GRPORanker(ActorRanker):
+class GRPORanker(FineTuned):
     """The actor of stage 1 after GRPO."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R0", "R1")
     config_class = GRPOConfig
     config: GRPOConfig
-
-    def __init__(self, config: GRPOConfig | None = None, base: Actor | None = None) -> None:
-        """`base` is the actor of stage 1; it is not changed."""
-        super().__init__(config or GRPOConfig())
-        self.base = base
-
-    def fit(self, data: TrainingData, working: Path) -> None:
-        """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
-
-        State and resuming are as in stage 1, by whole epochs.
-
-        Raises:
-            UserError: training diverges, no clip can be learned from, or no dev record has a
-                relevant label.
-        """
-        with reproducible(self.config.machine):
-            self._fit(data, working, join(self.config.machine.device))
 
     def _fit(self, data: TrainingData, working: Path, world: World) -> None:
         config, machine = self.config, self.config.machine

@@ -13,9 +13,9 @@ a preference says nothing of the clip's other labels.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from baselines.learning.running import KS, ndcg_of, reproducible, require_releva
 from baselines.ltr.vectors import Vectors, blocks, label_vectors, vectors_of
 from baselines.principal import Components, principal_components
 from baselines.ranker import Scores
+from baselines.tree_options import TreeOptions
 from eval.ndcg import gains
 from lrmovienet.errors import UserError
 from lrmovienet.files import write_bytes, write_json
@@ -38,33 +39,6 @@ STOP_AT = 5
 """NDCG@5 on dev says when to stop."""
 WHOLE = "scalars"
 """The block that is read as it is."""
-
-
-@dataclass(frozen=True)
-class TreeOptions:
-    """How the trees are grown."""
-
-    objective: Literal["lambdarank", "xendcg"] = "lambdarank"
-    trees: int = 1000
-    """At most; without dev lists, exactly."""
-    patience: int = 100
-    """Trees after which growing stops where NDCG@5 on dev has not risen."""
-    learning_rate: float = 0.05
-    leaves: int = 31
-    """At most, of a tree."""
-    min_data: int = 50
-    """Items in a leaf, at least."""
-    column_share: float = 1.0
-    """Share of the columns that a tree may look at, drawn for each."""
-    truncation: int = 30
-    """lambdarank: pairs count of which one item is among so many first."""
-    components: int = 64
-    """Principal components that are kept of each block of embeddings."""
-    pair_weight: float = 1.0
-    """Weight of a pair's list beside a source list's (R1)."""
-    threads: int = 1
-    """CPU threads. Another number can change the last bits."""
-    seed: int = 0
 
 
 class Queries(NamedTuple):

@@ -4,9 +4,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from baselines.options import require_percent
+from baselines.options import percent_in
 from baselines.prepare import prepare
 from baselines.train import Job, TrainConfig, name_of, require_seed, say, train
+from baselines.tree_options import TreeOptions
 from lrmovienet.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainLambdaMART(TrainConfig):
+class TrainLambdaMART(TreeOptions, TrainConfig):
     """Options of `lrmovienet train lambdamart`."""
 
     features: Path | None = None
@@ -23,30 +24,6 @@ class TrainLambdaMART(TrainConfig):
     """R0: the source's grades alone; R1: and the target's annotated pairs."""
     percent: int = 10
     """R1: share of the target's pairs to learn from: 5, 10, 20 or 40."""
-    objective: Literal["lambdarank", "xendcg"] = "lambdarank"
-    """Pairs weighted by NDCG, or a listwise cross-entropy."""
-    trees: int = 1000
-    """Number of trees, at the most."""
-    patience: int = 100
-    """Stop after this many trees without a better NDCG@5 on dev."""
-    learning_rate: float = 0.05
-    """What each tree adds is multiplied by this."""
-    leaves: int = 31
-    """Leaves of a tree, at the most."""
-    min_data: int = 50
-    """Labels in a leaf, at the least."""
-    column_share: float = 1.0
-    """Share of the columns that each tree looks at."""
-    truncation: int = 30
-    """lambdarank counts pairs with one label among this many first."""
-    components: int = 64
-    """Principal components kept of each block of embeddings."""
-    pair_weight: float = 1.0
-    """Weight of a target pair beside a source record."""
-    threads: int = 1
-    """CPU threads. Another number can change the last bits."""
-    seed: int = 0
-    """Seed of all draws of the trees; 0 or more."""
 
 
 BOUNDS = {
@@ -64,20 +41,17 @@ def run(config: TrainLambdaMART) -> None:
         UserError: a table is missing or an option is wrong.
     """
     require_seed(config.seed)
-    require_percent(config.percent)
-    if config.regime == "R1" and not config.percent:
-        raise UserError("--percent 0: with --regime R1 give 5, 10, 20 or 40; or use --regime R0.")
+    percent = percent_in(config.regime, config.percent)
     for option, (least, most) in BOUNDS.items():
         value = getattr(config, option)
         if not least <= value <= most:
             raise UserError(f"--{option} {value}: give {least:g} to {most:g}.")
     import lightgbm  # noqa: F401  # said now where it is not installed
 
-    from baselines.lambdamart import LambdaMARTRanker, TreeOptions
+    from baselines.lambdamart import LambdaMARTRanker
     from baselines.lr2ppo.stages import unusual
 
     of_trees = {field.name: getattr(config, field.name) for field in fields(TreeOptions)}
-    percent = config.percent if config.regime == "R1" else 0
     parts: list[str] = [config.objective] if config.objective != "lambdarank" else []
     parts += [config.regime, *unusual("recommended", percent)] if percent else []
     name = name_of(config, "lambdamart", *parts)

@@ -96,6 +96,20 @@ def require_percent(percent: int) -> None:
         raise UserError(f"--percent {percent}: give {listed} or {shares[-1]}.")
 
 
+def percent_in(regime: str, percent: int) -> int:
+    """The share of the target's pairs that a ranker with the regimes R0 and R1 learns from.
+
+    Raises:
+        UserError: it is no subset, or there would be none in R1.
+    """
+    require_percent(percent)
+    if regime == "R0":
+        return 0
+    if not percent:
+        raise UserError("--percent 0: with --regime R1 give 5, 10, 20 or 40; or use --regime R0.")
+    return percent
+
+
 def with_options(stage: C, options: object, machine: "Machine") -> C:
     """A stage's config, with the options that were given in the place of the preset's.
 

@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from baselines.data import Regime, TrainingData
-from baselines.fine_tuning import ClipStep, ClipSteps, copy_of, of_clips, tune
+from baselines.fine_tuning import ClipStep, ClipSteps, FineTuned, copy_of, of_clips, tune
 from baselines.learning.loop import Run
 from baselines.learning.machine import Machine, Optimisation
-from baselines.learning.parallel import World, join
-from baselines.learning.running import autocast, reproducible
+from baselines.learning.parallel import World
+from baselines.learning.running import autocast
 from baselines.list_rewards import Rewarded, rewarded
-from baselines.lr2ppo.actor_ranker import ActorRanker
 from baselines.lr2ppo.model import Actor
 from baselines.plackett_luce import expected_agreement, gumbel_rankings, ndcg_of, pl_rank
 
@@ -45,27 +44,12 @@ class PLRankConfig:
     """Scores are divided by it; the lower, the less the drawn rankings differ."""
 
 
-class PLRankRanker(ActorRanker):
+class PLRankRanker(FineTuned):
     """The actor of stage 1 after PL-Rank."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R0", "R1")
     config_class = PLRankConfig
     config: PLRankConfig
-
-    def __init__(self, config: PLRankConfig | None = None, base: Actor | None = None) -> None:
-        """`base` is the actor of stage 1; it is not changed."""
-        super().__init__(config or PLRankConfig())
-        self.base = base
-
-    def fit(self, data: TrainingData, working: Path) -> None:
-        """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
-
-        Raises:
-            UserError: training diverges, no clip can be learned from, or no dev record has a
-                relevant label.
-        """
-        with reproducible(self.config.machine):
-            self._fit(data, working, join(self.config.machine.device))
 
     def _fit(self, data: TrainingData, working: Path, world: World) -> None:
         config, machine = self.config, self.config.machine

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from baselines import preference_losses
 from baselines.data import Regime, TrainingData
-from baselines.fine_tuning import copy_of, on, scores_of, tune
+from baselines.fine_tuning import FineTuned, copy_of, on, scores_of, tune
 from baselines.learning.loop import Run
 from baselines.learning.machine import Machine, Optimisation
-from baselines.learning.parallel import World, join
-from baselines.learning.running import autocast, reproducible
-from baselines.lr2ppo.actor_ranker import ActorRanker
+from baselines.learning.parallel import World
+from baselines.learning.running import autocast
 from baselines.lr2ppo.losses import pairwise_logistic
 from baselines.lr2ppo.model import Actor
 from baselines.lr2ppo.pairs import PairStep, PairSteps
@@ -65,26 +64,12 @@ RECOMMENDED = {
 in as many steps."""
 
 
-class PreferenceRanker(ActorRanker):
+class PreferenceRanker(FineTuned):
     """The actor of stage 1 after a loss on annotated pairs."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("R1",)
     config_class = PreferenceConfig
     config: PreferenceConfig
-
-    def __init__(self, config: PreferenceConfig | None = None, base: Actor | None = None) -> None:
-        """`base` is the actor of stage 1; it is not changed."""
-        super().__init__(config or PreferenceConfig())
-        self.base = base
-
-    def fit(self, data: TrainingData, working: Path) -> None:
-        """Train, and keep the weights of the best epoch on `data.dev`; the first may be stage 1's.
-
-        Raises:
-            UserError: training diverges, there are no pairs, or no dev record has a relevant label.
-        """
-        with reproducible(self.config.machine):
-            self._fit(data, working, join(self.config.machine.device))
 
     def _fit(self, data: TrainingData, working: Path, world: World) -> None:
         config, machine = self.config, self.config.machine

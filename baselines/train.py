@@ -43,7 +43,8 @@ class TrainConfig(VerbConfig):
     """Folder of a release; it becomes the workspace first (`hydrate`). Default: the workspace as
     it is."""
     name: str | None = None
-    """The ranker's folder under rankers/. Default: its kind, with what is not as usual."""
+    """The ranker's folder under rankers/. Default: its kind, with regime, track, preset and seed
+    where they are not the usual. A ranker of that name with other options is replaced."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def _train(ready: Ready, job: Job) -> str:
     key = sha256_of(made_from)
     if world.gather([is_whole(workspace.root / "rankers" / job.name, key)])[0][0]:
         return f"rankers/{job.name}: up to date"
+    note = _what_goes(workspace.root / "rankers" / job.name, job)
     data = training_data(workspace, job.regime, job.percent, store)
     building = workspace.root / ".building" / "rankers" / job.name
     working = building / key
@@ -110,7 +112,20 @@ def _train(ready: Ready, job: Job) -> str:
         shutil.rmtree(building)
 
     by_first(world, put)
-    return f"rankers/{job.name}: {_seen(data)}, {time.monotonic() - started:.1f} s"
+    return f"rankers/{job.name}: {_seen(data)}, {time.monotonic() - started:.1f} s{note}"
+
+
+def _what_goes(folder: Path, job: Job) -> str:
+    """Words for a ranker of other options that the new one takes the place of; else nothing."""
+    try:
+        there = json.loads((folder / "manifest.json").read_bytes())
+        same = (there["ranker"], there["options"]) == (
+            job.kind,
+            json.loads(json.dumps(job.options)),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return "" if same else "; it replaces one with other options (--name keeps both)"
 
 
 def _make_room(job: Job, building: Path, working: Path) -> None:

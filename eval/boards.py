@@ -15,7 +15,7 @@ import numpy as np
 from eval.facts import Facts
 from eval.messages import listed, printable
 from eval.result import Bootstrap, Estimate, Result, ResultError, RunResult, read
-from eval.seeds import CONFIDENCE, REPLICATES, interval, p_values, together
+from eval.seeds import CONFIDENCE, REPLICATES, interval, p_values, row_of, together
 from eval.significance import FEWEST, holm
 
 MOST_CLIPS = 5_000_000
@@ -200,9 +200,11 @@ def _shown(setting: Mapping[str, str]) -> dict[str, str]:
 
 def _distinct(entries: Sequence[Entry]) -> list[Entry]:
     """Every run once. The same one may be in several files if these agree."""
-    kept: dict[tuple[str, str], Entry] = {}
+    kept: dict[tuple[str, ...], Entry] = {}
     for entry in entries:
-        key = (entry.run.name, entry.run.sha256)
+        # Predictions of two rows may be the same: those of what both start from.
+        row = () if entry.run.training is None else row_of(entry.run.training)
+        key = (entry.run.name, entry.run.sha256, *row)
         kept[key] = _merge(kept[key], entry) if key in kept else entry
     return list(kept.values())
 
@@ -280,11 +282,11 @@ def _rows(entries: list[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
 
 def _methods(entries: Sequence[Entry]) -> list[Entry]:
     """The runs of each method that differ in their seed alone as one; others as they are."""
-    found: dict[str, list[Entry]] = {}
+    found: dict[int | tuple[str, str], list[Entry]] = {}
     for i, entry in enumerate(entries):
         training = entry.run.training
-        # A name that is no method's, so that every other run stays by itself.
-        found.setdefault(f"\0{i}" if training is None else training.method, []).append(entry)
+        # A number is no method's name, so that every other run stays by itself.
+        found.setdefault(i if training is None else row_of(training), []).append(entry)
     result = []
     for group in found.values():
         first = group[0]

@@ -33,7 +33,8 @@ LEGEND = (
     "film by film, and the interval is that of this mean over the draw of films; ± is the standard "
     "deviation of one training about it. A method without seeds draws nothing.",
     "Trials: draws of options, the usual ones among them, each trained with seed 0 and judged by "
-    "NDCG@20 on the development split; the best is what is shown. 0: the usual options.",
+    "NDCG@20 on the development split; the best is what is shown. 0: the usual options. What a "
+    "method starts from was tuned by itself before, with as many trials of its own.",
     "Training: mean wall time of a training alone, and after + that of the trainings that it "
     "starts from. Parameters: trained numbers; of trees, leaves. – is not known, or nothing.",
     "p: that the method is as good as the best of the table in its last column, by signs of films "
@@ -49,7 +50,7 @@ def cells(facts: Facts | None, p: float | None) -> list[str]:
         str(facts.seeds or "–"), str(facts.trials),
         "–" if facts.parameters is None else f"{facts.parameters:,}",
         _training(facts.seconds, facts.seconds_before),
-        _p(p), " ".join(_number(value) for value in PUBLISHED.get(facts.published or "", ())),
+        _p(p), " ".join(three_digits(value) for value in PUBLISHED.get(facts.published or "", ())),
     ]  # fmt: skip
 
 
@@ -74,8 +75,9 @@ def _time(seconds: float) -> str:
 def _p(p: float | None) -> str:
     if p is None:
         return "–"
-    return "<.001" if p < 0.001 else _number(p)
+    return "<.001" if p < 0.001 else three_digits(p)
 
 
-def _number(value: float) -> str:
+def three_digits(value: float) -> str:
+    """A number as in tables: .123, without the 0 before."""
     return f"{value:.3f}".removeprefix("0")

@@ -17,6 +17,7 @@ if not __package__:
 
 from eval import facts
 from eval.boards import FLOORS, Board, Mark, Row, boards, find, load
+from eval.facts import three_digits
 from eval.messages import printable
 from eval.result import Estimate, ResultError, write
 from eval.seeds import CONFIDENCE, REPLICATES
@@ -67,16 +68,12 @@ def _caption(regime: str, board: Board) -> str:
     return f"{regime}; sorted by NDCG@{board.ks[-1]}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
-
-
 def _written(estimate: Estimate) -> tuple[str, str]:
     """A mean and its interval; a dash where there is no mean, nothing where no interval."""
-    mean = "–" if estimate.mean is None else _number(estimate.mean)
+    mean = "–" if estimate.mean is None else three_digits(estimate.mean)
     if estimate.low is None or estimate.high is None:
         return mean, ""
-    return mean, f"[{_number(estimate.low)}, {_number(estimate.high)}]"
+    return mean, f"[{three_digits(estimate.low)}, {three_digits(estimate.high)}]"
 
 
 def markdown(made: Sequence[Board]) -> str:
@@ -117,7 +114,8 @@ def _spread(board: Board, row: Row) -> list[tuple[Estimate, Mark, str]]:
     """Cells, each with the spread over seeds where there are several."""
     spread = {} if row.facts is None else row.facts.spread
     texts = [
-        f"± {_number(spread[k])}" if k in spread else "" for k in map("ndcg@{}".format, board.ks)
+        f"± {three_digits(spread[k])}" if k in spread else ""
+        for k in map("ndcg@{}".format, board.ks)
     ]
     return [(*cell, text) for cell, text in zip(row.cells, texts, strict=True)]
 
@@ -204,7 +202,7 @@ def html(made: Sequence[Board]) -> str:
 def _table(board: Board, regime: str, rows: Sequence[Row]) -> str:
     axes = [_axis(board, column) for column in range(len(board.ks))]
     heads = "".join(
-        f'<th scope="col">NDCG@{k}<small>{_number(low)} to {_number(high)}</small></th>'
+        f'<th scope="col">NDCG@{k}<small>{three_digits(low)} to {three_digits(high)}</small></th>'
         for k, (low, high) in zip(board.ks, axes, strict=True)
     )
     caption = escape(_caption(regime, board))

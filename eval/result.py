@@ -27,6 +27,9 @@ SCORER_VERSION = "2"
 LARGEST = 256 * 2**20
 """Bytes; a larger file is no result."""
 
+COUNTED = {"most": 1e15}
+"""Marks fields that are 0 to so much; of a larger number a table would be no table."""
+
 Regime = Literal["R0", "R1", "R2"]
 """What a method was allowed to see: R0 source grades only, R1 also the target's preference pairs,
 R2 also unlabelled target records."""
@@ -116,7 +119,7 @@ class Training:
 
     method: str
     """Runs of one method and regime that differ in their seed alone are one row of a table."""
-    seed: int | None
+    seed: int | None = field(metadata=COUNTED)
     """Null for a method that draws nothing, which is run once."""
     key: str
     """Hash of all that the run was made from."""
@@ -124,13 +127,13 @@ class Training:
     """Hash of the ranker's files."""
     options: dict[str, str]
     """What is not as usual, as on the command line; the seed is not among them."""
-    trials: int
+    trials: int = field(metadata=COUNTED)
     """Draws of options that were judged on the development split before; 0: the usual ones."""
-    parameters: int | None
+    parameters: int | None = field(metadata=COUNTED)
     """Trained numbers in the ranker; null where nothing is counted."""
-    seconds: float | None
+    seconds: float | None = field(metadata=COUNTED)
     """Wall time of its training alone; null where it is not known."""
-    seconds_before: float | None
+    seconds_before: float | None = field(metadata=COUNTED)
     """Wall time of the trainings of all that it started from."""
     command: str
     date: str
@@ -334,7 +337,12 @@ def _decode_object(hint: Any, value: Any, where: str) -> Any:
         raise ResultError(f"{prefix}{absent[0]} is missing")
     if unknown := [name for name in value if name not in hints]:
         raise ResultError(f"{prefix}{short(unknown[0])} is no field of a result")
-    return hint(**{name: _decode(hints[name], part, prefix + name) for name, part in value.items()})
+    decoded = {name: _decode(hints[name], part, prefix + name) for name, part in value.items()}
+    for f in fields(hint):
+        most, found = f.metadata.get("most"), decoded.get(f.name)
+        if most is not None and found is not None and not 0 <= found <= most:
+            raise ResultError(f"{prefix}{f.name} is {short(found)}, expected 0 to {most:g}")
+    return hint(**decoded)
 
 
 def _from_version_1(old: dict[str, Any]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def together(runs: Sequence[RunResult], clips: Sequence[int]) -> tuple[RunResult
         clips: (n_films,) clips that NDCG counts.
 
     Returns:
-        The mean run: its name is the method's, its hash one of the predictions' hashes. NDCG has
-        the interval of the mean over seeds; other measures are left out. And the facts.
+        The mean run: its name is the method's `title`, its hash one of the predictions' hashes.
+        NDCG has the interval of the mean over seeds; other measures are left out. And the facts.
 
     Raises:
         ResultError: a seed is there twice, or runs had other options or numbers of trials.
@@ -64,7 +64,7 @@ def together(runs: Sequence[RunResult], clips: Sequence[int]) -> tuple[RunResult
         }
     digest = hashlib.sha256("\n".join(run.sha256 for run in runs).encode()).hexdigest()
     mean = RunResult(
-        first.method, runs[0].sha256 if len(runs) == 1 else digest, measures, {},
+        title(first), runs[0].sha256 if len(runs) == 1 else digest, measures, {},
         float(np.mean([run.tied_pairs for run in runs])), max(run.missing_labels for run in runs),
         0, by_film=by_film,
     )  # fmt: skip
@@ -76,6 +76,17 @@ def together(runs: Sequence[RunResult], clips: Sequence[int]) -> tuple[RunResult
         first.published,
     )  # fmt: skip
     return mean, facts
+
+
+def row_of(training: Training) -> tuple[str, str]:
+    """What runs of one row have in common: the method, and the share of pairs if one was given."""
+    return training.method, training.options.get("percent", "")
+
+
+def title(training: Training) -> str:
+    """The name of a row."""
+    method, share = row_of(training)
+    return f"{method}, {share} % of pairs" if share else method
 
 
 def interval(sums: Sequence[npt.ArrayLike], clips: Sequence[int]) -> tuple[Floats, Floats]:

@@ -9,6 +9,10 @@ class UserError(Exception):
     """Something the user gave is wrong. The message says what, where and what to do."""
 
 
+class Diverged(UserError):
+    """Training has come to nothing; with other options it may not."""
+
+
 class ItemError(UserError):
     """One item (a film, a clip) cannot be processed; the others can."""
 

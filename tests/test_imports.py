@@ -96,7 +96,7 @@ def test_what_follows_the_arrows_is_let_through(tmp_path, room, line):
 def test_help_and_options_need_no_heavy_package():
     code = (
         "import importlib, sys\n"
-        "from lrmovienet.cli import VERBS\n"
+        "from lrmovienet.verbs import VERBS\n"
         "assert not {'jsonargparse', 'pyarrow', 'numpy'} & set(sys.modules), 'cli is heavy'\n"
         "for verb in VERBS.values(): getattr(importlib.import_module(verb.module), verb.config)\n"
         "heavy = {'torch', 'transformers', 'cv2', 'matplotlib', 'scenedetect', 'pandas'}\n"

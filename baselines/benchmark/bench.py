@@ -8,6 +8,8 @@ import contextlib
 import fcntl
 import importlib
 import json
+import math
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -15,16 +17,18 @@ from typing import Any
 
 from rich.console import Console
 
+from baselines.benchmark.given import given, in_regime
+from baselines.benchmark.inputs import of_method, of_workspace
 from baselines.benchmark.jobs import Job, chosen, draws, jobs, starting_point, waits_for
-from baselines.benchmark.methods import Options, Value
+from baselines.benchmark.methods import METHODS, Options, Value
 from baselines.benchmark.pool import Pool
 from baselines.benchmark.verb import BenchConfig
-from baselines.benchmark.work import Done, Task, config_of, plain_options
+from baselines.benchmark.work import Done, Task, config_of, plain_options, word
 from baselines.train import RANKER_VERSION, read_manifest
-from lrmovienet.cli import VERBS
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of, write_json
 from lrmovienet.progress import progress
+from lrmovienet.verbs import VERBS
 from lrmovienet.workspace import Workspace
 
 
@@ -59,13 +63,18 @@ class Bench:
             from lrmovienet.encoders import require_device
 
             require_device(config.device)
+        self._leave_out_tags()
         self.jobs = jobs(self.methods, config.seeds, config.trials)
         self.waits = {job: waits_for(job, self.methods, self.jobs) for job in self.jobs}
         self.needed = {of for method in self.methods.values() for of in method.starts_from.values()}
+        self.own_inputs: dict[str, dict[str, str]] = {}
+        """Method -> digests of what it alone reads."""
         for job in self.jobs:
             if job.trial is None and job.seed == 0:
-                config_of(self.methods[job.method].verb, tuple(self.words(job, {})))
-        self.inputs = self._inputs()
+                verb = self.methods[job.method].verb
+                own = of_method(self.workspace, verb, config_of(verb, tuple(self.words(job, {}))))
+                self.own_inputs[job.method] = own
+        self.inputs = of_workspace(self.workspace, config.features)
         self.keys: dict[Job, str] = {}
         """Of the jobs that are done."""
         self.failed: dict[Job, str] = {}
@@ -74,17 +83,14 @@ class Bench:
         self.trials: dict[Job, dict[str, Any]] = {}
         """What came of those that are done."""
 
-    def _inputs(self) -> dict[str, str]:
-        """Digests of all that a ranker may be made from."""
-        tables = ("clips", "records", "pairs")
-        found = {table: self.workspace.manifest(table) for table in tables}
-        inputs = {table: manifest.digest for table, manifest in found.items() if manifest}
-        store = self.config.features or self.config.workspace / "features"
-        if (store / "manifest.json").exists():
-            from baselines.prepare import open_features
-
-            inputs["features"] = open_features(self.workspace, self.config.features).digest
-        return inputs
+    def _leave_out_tags(self) -> None:
+        """Leave image-tag out of "all methods" where there is nothing that it could rank by."""
+        tags = self.workspace.candidates_table
+        if "image-tag" in self.methods and not self.config.methods and (
+            self.workspace.manifest(tags) is None
+        ):  # fmt: skip
+            del self.methods["image-tag"]
+            say(f"image-tag is left out: no table {tags!r} here, which holds the taggers' scores")
 
     def run(self) -> None:
         """Do all jobs that are not done.
@@ -95,7 +101,7 @@ class Bench:
         todo, running = list(self.jobs), dict[str, Job]()
         config, kept = self.config, 0
         with (
-            locked(self.out),
+            self._alone(),
             progress("bench", len(todo), "trainings") as advance,
             Pool(min(config.processes, len(todo)), config.gpus * (config.device == "cuda")) as pool,
         ):
@@ -119,6 +125,18 @@ class Bench:
             say(f"{kept} of {len(self.jobs)} trainings were done before")
         self._close()
 
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the workspace's rankers of benchmarks, and the folder of results."""
+        root = self.workspace.root
+        trains = f"{root}: another benchmark trains here. Wait for it."
+        writes = f"{self.out}: another benchmark writes here. Wait for it, or give another --out."
+        with (
+            locked(root / ".locks" / "bench.lock", trains),
+            locked(self.out / ".lock", writes),
+        ):
+            yield
+
     def _next(self, todo: list[Job]) -> Job | None:
         """The first job that waits for nothing; what can never be done is one, too."""
         return next(
@@ -141,17 +159,22 @@ class Bench:
         tried = [] if job.trial is not None else self._trials_of(job)
         key = sha256_of({
             "ranker_version": RANKER_VERSION, "verb": method.verb, "options": plain_options(config),
-            "inputs": self.inputs, "trials": len(tried), "about": self._about(job),
+            "inputs": {**self.inputs, **self.own_inputs[job.method]}, "trials": len(tried),
+            "about": self._about(job),
             "after": [self.keys[of] for of in sorted(self._starts(job), key=lambda of: of.name)],
         })  # fmt: skip
-        if self._is_done(job, key):
+        if self._is_done(job, key, drawn):
             self.keys[job] = key
             return None
         self.keys.pop(job, None)
         facts: dict[str, Any] = {"method": job.method, "key": key}
         # A path is of one machine; its last part says which checkpoint it was.
-        told = {**self.given.get(job.method, {}), **drawn}
-        shown = {name: str(plain_options(config)[name]) for name in told if hasattr(config, name)}
+        told = {
+            **in_regime(METHODS[job.method], job.regime, self.given.get(job.method, {})),
+            **drawn,
+        }
+        plain = plain_options(config)
+        shown = {name: str(plain[name]) for name in told if name in plain}
         if job.trial is None:
             facts |= {
                 "seed": job.seed if method.seeded else None, "options": shown, "trials": len(tried),
@@ -166,9 +189,11 @@ class Bench:
 
     def _end(self, job: Job, task: Task, done: Done) -> None:
         """Take note of what came of a task."""
-        if job.trial is not None and (not done.failure or done.expected):
+        if job.trial is not None and (not done.failure or done.diverged):
             # Options with which training comes to nothing are an answer, too.
             if done.failure:
+                building = self.workspace.root / ".building" / "rankers" / job.ranker
+                shutil.rmtree(building, ignore_errors=True)
                 write_json(task.out, {**task.facts, "score": None, "failure": done.failure})
             self.trials[job] = json.loads(task.out.read_bytes())
         elif done.failure:
@@ -184,7 +209,7 @@ class Bench:
         self.failed[job] = why
         say(f"{job.said}: failed: {why}")
 
-    def _is_done(self, job: Job, key: str) -> bool:
+    def _is_done(self, job: Job, key: str, drawn: Options) -> bool:
         """Whether the result of a job is there, made of the same; a trial's is read."""
         from eval.result import ResultError, read
 
@@ -194,9 +219,10 @@ class Bench:
         if job.trial is not None:
             try:
                 found = json.loads(path.read_bytes())
-                same = bool(found["key"] == key)
-                float(found["score"])  # a trial that came to nothing is tried again
-            except (ValueError, KeyError, TypeError):
+                same = bool(found["key"] == key and found["options"] == drawn)
+                # A trial that came to nothing has no number, and is tried again.
+                same &= math.isfinite(found["score"])
+            except (ValueError, KeyError, TypeError, OverflowError):
                 return False
             if same:
                 self.trials[job] = found
@@ -205,10 +231,20 @@ class Bench:
             training = read(path).runs[0].training
         except (ResultError, IndexError):
             return False
-        if training is None or training.key != key:
+        seed = job.seed if self.methods[job.method].seeded else None
+        if training is None or (training.key, training.seed) != (key, seed):
+            self._remove_beyond(job)
             return False
         # Others start from this one: it must be there, and not be another benchmark's by now.
         return job.method not in self.needed or training.ranker == self._digest(job)
+
+    def _remove_beyond(self, job: Job) -> None:
+        """Remove results of seeds that are not asked for: old ones, beside those made now."""
+        planned = {self.path(each) for each in self.jobs if each.trial is None}
+        for path in sorted(self.out.glob(f"{job.method}.{job.regime}.s*.json")):
+            if path not in planned:
+                path.unlink()
+                say(f"{path}: removed; it is of other data or options than {job.said} is now")
 
     def _digest(self, job: Job) -> str | None:
         """What `Training.ranker` would say of the ranker that is there."""
@@ -256,7 +292,7 @@ class Bench:
         known = {f.name for f in fields(getattr(importlib.import_module(verb.module), verb.config))}
         if "features" in known and config.features is not None:
             told["features"] = config.features
-        return [f"--{name}={_word(value)}" for name, value in
+        return [f"--{name}={word(value)}" for name, value in
                 {**told, **self._told(job, drawn, known)}.items()]  # fmt: skip
 
     def _told(self, job: Job, drawn: Options, known: set[str]) -> dict[str, Any]:
@@ -274,7 +310,7 @@ class Bench:
         known = {field.name for field in fields(config)}
         plain = plain_options(config)
         told = self._told(job, drawn, known)
-        words = [f"--{name} {_word(plain.get(name, value))}" for name, value in told.items()]
+        words = [f"--{name} {word(plain.get(name, value))}" for name, value in told.items()]
         return " ".join(["lrmovienet", self.methods[job.method].verb, *words])
 
     def _about(self, job: Job) -> dict[str, Any]:
@@ -307,46 +343,19 @@ class Bench:
         )
 
 
-def given(texts: list[str]) -> dict[str, dict[str, Value]]:
-    """``METHOD.OPTION=VALUE`` … -> method -> option -> value.
-
-    Raises:
-        UserError: one is of another form.
-    """
-    found: dict[str, dict[str, Value]] = {}
-    for text in texts:
-        left, equals, value = text.partition("=")
-        method, dot, option = left.partition(".")
-        if not (method and dot and option and equals):
-            raise UserError(
-                f"--given {text}: give METHOD.OPTION=VALUE, such as lr2ppo-base.epochs=3."
-            )
-        found.setdefault(method, {})[option.replace("-", "_")] = value
-    return found
-
-
-def _word(value: Any) -> str:
-    """A value as on the command line."""
-    if isinstance(value, list):
-        return " ".join(map(_word, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold a folder of results.
+def locked(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a file.
 
     Raises:
-        UserError: another benchmark holds it.
+        UserError: another benchmark holds it; it says `refusal`.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"{out}: another benchmark writes here. Wait for it, or give another --out."
-            ) from None
+            raise UserError(refusal) from None
         yield
 
 

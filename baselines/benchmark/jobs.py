@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from baselines.benchmark.given import in_regime, require_trained
 from baselines.benchmark.methods import METHODS, Method, Options, Value
+from baselines.benchmark.usual import usual_options
 from baselines.data import Regime
 from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of
@@ -46,10 +48,11 @@ def chosen(
     Args:
         names: of `METHODS`.
         regimes: those that are asked for.
-        given: method -> options that a person gave; they are added to the method's own.
+        given: method -> options that a person gave; they win against those of a regime.
 
     Raises:
-        UserError: a name is unknown, a method has none of the regimes, or lacks what it needs.
+        UserError: a name is unknown, a method has none of the regimes, or lacks what it needs; or
+            something is given to a method that is not trained.
     """
     unknown = [name for name in (*names, *given) if name not in METHODS]
     if unknown:
@@ -80,10 +83,12 @@ def chosen(
         own = method.regimes
         if name in wanted:
             own = {regime: own[regime] for regime in own if regime in regimes}
-        options = {**method.options, **given.get(name, {})}
+        told = given.get(name, {})
+        regimes_told = {at: {**own[at], **in_regime(method, at, told)} for at in own}
         # What a person has set is not looked for.
-        search = {key: values for key, values in method.search.items() if key not in options}
-        found[name] = replace(method, regimes=own, options=options, search=search)
+        search = {option: values for option, values in method.search.items() if option not in told}
+        found[name] = replace(method, regimes=regimes_told, search=search)
+    require_trained(given, found)
     return found
 
 
@@ -105,19 +110,20 @@ def jobs(methods: Mapping[str, Method], seeds: int, trials: int) -> list[Job]:
 def draws(name: str, regime: Regime, method: Method, trials: int) -> list[dict[str, Value]]:
     """What each trial is told: first nothing, the usual options, then options drawn from the space.
 
-    None is drawn twice. The draw hangs on the names of the method and the regime alone, so that
-    fewer trials are the first of more.
+    None is drawn twice, nor what the usual options are. The draw hangs on the names of the method
+    and the regime alone, so that fewer trials are the first of more.
 
     Returns:
         As many as there are trials, or as the space holds; none without a space.
     """
     if not method.search or not trials:
         return []
-    names = sorted(method.search)
+    names, usual = sorted(method.search), usual_options(method, regime)
     space = [dict(zip(names, values, strict=True)) for values in
              itertools.product(*(method.search[option] for option in names))]  # fmt: skip
     space.sort(key=lambda drawn: sha256_of([name, regime, drawn]))
-    return [{}, *space[: trials - 1]]
+    others = [drawn for drawn in space if any(usual.get(o) != v for o, v in drawn.items())]
+    return [{}, *others[: trials - 1]]
 
 
 def waits_for(job: Job, methods: Mapping[str, Method], everyone: Sequence[Job]) -> set[Job]:

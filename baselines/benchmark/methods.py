@@ -107,8 +107,12 @@ CONTROLS = {
             "train preference", R1, {"loss": loss}, starts_from=BASE, cost=8,
             search={**FINE_TUNING, "source_pairs": (5, 20)},
         )
-        for loss in ("dpo", "ipo", "pl-dpo")
+        for loss in ("dpo", "ipo")
     },
+    # It learns a record's whole order, which all pairs of the record make.
+    "preference-pl-dpo": Method(
+        "train preference", R1, {"loss": "pl-dpo"}, starts_from=BASE, cost=8, search=FINE_TUNING,
+    ),
     "distillation": Method(
         "train distillation", R2, starts_from=BASE_AND_REWARD, cost=12,
         search={**FINE_TUNING, "annotated_weight": (0.0, 1.0)},
@@ -147,7 +151,7 @@ METHODS: dict[str, Method] = {
         for name, method in LISTWISE.items()
     },
     "lambdamart": Method(
-        "train lambdamart", BOTH,
+        "train lambdamart", BOTH, seeded=False,  # it draws only where columns are left out
         search={
             "learning_rate": (0.02, 0.05, 0.1), "leaves": (7, 15, 31), "min_data": (20, 50, 100),
         },

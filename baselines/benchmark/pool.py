@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from baselines.benchmark.work import Done, Task, do
-from lrmovienet.errors import UserError
+from lrmovienet.errors import Diverged, UserError
 from lrmovienet.runner.local import start_worker
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -125,6 +125,8 @@ class Pool:
 def serve(pipe: "Connection[Any, Any]", parent: int) -> None:
     """Do tasks until there are no more. Runs in a process of its own."""
     start_worker(parent)
+    # What a training starts (--workers) is started as in one by hand, not as this process was.
+    multiprocessing.set_start_method(None, force=True)
     while True:
         try:
             task = pipe.recv()
@@ -145,7 +147,7 @@ def _done(task: Task) -> Done:
         return do(task)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
-        return Done(None, None, str(error), expected=True)
+        return Done(None, None, str(error), diverged=isinstance(error, Diverged))
     except ModuleNotFoundError as error:
         traceback.print_exc()
         return Done(None, None, f"needs the package {error.name!r}, which is not installed")

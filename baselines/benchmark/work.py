@@ -15,10 +15,15 @@ from typing import Any
 from lrmovienet import cli
 from lrmovienet.errors import UserError
 from lrmovienet.files import write_json
+from lrmovienet.verbs import VERBS
 from lrmovienet.workspace import Workspace
 
 SELECT = "ndcg@20"
 """What trials are judged by, on target_dev."""
+ELSEWHERE = ("workspace", "data", "name", "features")
+"""Options of verbs that say where something is; what is there is known by its digests."""
+WITHOUT_EFFECT = ("tensorboard", "workers", "records_at_once")
+"""Options of verbs that change no ranker."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +56,19 @@ class Done:
     seconds: float | None
     """Wall time of the training."""
     failure: str = ""
-    expected: bool = False
-    """Whether the failure is one that `UserError` says."""
+    diverged: bool = False
+    """Whether it failed by its options alone (`Diverged`), so that the same would fail again."""
 
 
 def do(task: Task) -> Done:
     """Train, predict, score and write the result of one job.
 
     Raises:
-        UserError: training came to nothing, or an option or a table is wrong.
+        Diverged: training came to nothing.
+        UserError: an option or a table is wrong, or another run holds the workspace.
     """
     config = config_of(task.verb, task.words)
-    importlib.import_module(cli.VERBS[task.verb].module).run(config)
+    importlib.import_module(VERBS[task.verb].module).run(config)
     workspace = Workspace(task.workspace)
     seconds, before = seconds_of(workspace, task.ranker)
     split = "target_dev" if task.trial else "target_test"
@@ -81,8 +87,8 @@ def config_of(verb: str, words: tuple[str, ...]) -> Any:
     Raises:
         SystemExit: 2 for a wrong option; what is wrong is on standard error.
     """
-    module = importlib.import_module(cli.VERBS[verb].module)
-    return cli.parse(verb, getattr(module, cli.VERBS[verb].config), list(words))
+    module = importlib.import_module(VERBS[verb].module)
+    return cli.parse(verb, getattr(module, VERBS[verb].config), list(words))
 
 
 def _predicted(workspace: Workspace, ranker: str, split: str, features: Path | None) -> Path:
@@ -210,14 +216,18 @@ def hardware(device: str) -> str:
 
 def plain_options(config: Any) -> dict[str, Any]:
     """All options of a verb that can change its ranker; paths by their last part."""
-    left = {
-        "workspace", "data", "name", "features", "tensorboard", "workers", "records_at_once",
-    }  # fmt: skip
     return {
         field.name: _plain(getattr(config, field.name))
         for field in fields(config)
-        if field.name not in left
+        if field.name not in (*ELSEWHERE, *WITHOUT_EFFECT)
     }
+
+
+def word(value: Any) -> str:
+    """A value as on the command line."""
+    if isinstance(value, list):
+        return " ".join(map(word, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> Any:

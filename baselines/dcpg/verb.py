@@ -8,8 +8,8 @@ from baselines.options import (
     MachineOptions,
     events_of,
     machine_of,
+    percent_in,
     ready,
-    require_percent,
     require_tensorboard,
     watched,
 )
@@ -93,10 +93,7 @@ def run(config: TrainDCPG) -> None:
     require_sane(config, (*NETWORK, *TRAINING, "learning_rate"))
     if config.compile:
         raise UserError("--compile: recurrent networks are not compiled. Leave it out.")
-    percent = config.percent if config.regime == "R1" else 0
-    require_percent(config.percent)
-    if config.regime == "R1" and not percent:
-        raise UserError("--percent 0: with --regime R1 give 5, 10, 20 or 40; or use --regime R0.")
+    percent = percent_in(config.regime, config.percent)
     unusual = [config.regime, *([f"pct{percent}"] if percent != 10 else [])] if percent else []
     name = name_of(config, "dcpg", *unusual)
     usual, machine = DCPGConfig(), machine_of(config)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from baselines.learning.machine import Optimisation
 from baselines.learning.parallel import World
-from lrmovienet.errors import UserError
+from lrmovienet.errors import Diverged
 
 _UNCORRECTED = 1e9
 """A step at which AdamW's bias corrections are 1."""
@@ -55,7 +55,7 @@ class Learner:
         this process.
 
         Raises:
-            UserError: a loss or a gradient is not finite.
+            Diverged: a loss or a gradient is not finite.
         """
         self.optimizer.zero_grad()
         total = 0.0
@@ -66,7 +66,7 @@ class Learner:
         limit = self.config.clip_norm or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, limit)
         if not (math.isfinite(total) and math.isfinite(norm.item())):
-            raise UserError(
+            raise Diverged(
                 f"{self.stage}: the loss is {total} and its gradient's norm {norm.item()} in step "
                 f"{self.step + 1} of {self.steps}. Try a lower --learning_rate (now "
                 f"{self.rate:.3g}), "

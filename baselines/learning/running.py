@@ -13,7 +13,7 @@ from baselines.learning.machine import Machine
 from baselines.learning.parallel import World
 from baselines.ranker import Scores
 from eval.ndcg import ndcg
-from lrmovienet.errors import UserError
+from lrmovienet.errors import Diverged, UserError
 
 T = TypeVar("T")
 KS = (1, 3, 5, 10, 20)
@@ -72,7 +72,8 @@ def dev_ndcg(
         at_once: records that are scored together.
 
     Raises:
-        UserError: there is none, or scores have left every bound.
+        UserError: there is none.
+        Diverged: scores have left every bound.
     """
     grades = np.concatenate([item.grades for item in dev])
     offsets = np.cumsum([0, *(len(item.grades) for item in dev)])
@@ -96,10 +97,10 @@ def ndcg_of(scores: Scores, grades: Ints, offsets: Ints) -> dict[str, float]:
         offsets: (lists + 1,) list i owns the items offsets[i]:offsets[i + 1].
 
     Raises:
-        UserError: scores have left every bound.
+        Diverged: scores have left every bound.
     """
     if not (np.abs(scores) < DIVERGED).all():
-        raise UserError(
+        raise Diverged(
             f"training has diverged: scores reach {np.abs(scores).max():.3g} where grades are 0 to "
             "2. Try a lower --learning_rate."
         )

@@ -6,12 +6,23 @@ A linear layer, a pre-norm transformer without places, and a linear layer.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from baselines.ltr.attention import PreNormBlock
 from baselines.ltr.lists import Lists
-from baselines.ltr.losses import lambda_loss, ordinal
+from baselines.ltr.losses import (
+    LambdaWeights,
+    approx_ndcg,
+    lambda_loss,
+    list_mle,
+    neural_ndcg,
+    ordinal,
+    ranknet,
+)
 from baselines.ltr.mlp import at_items, exactly
+
+Objective = LambdaWeights | Literal["ordinal", "ranknet", "list_mle", "approx_ndcg", "neural_ndcg"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,8 @@ class ContextConfig:
     """Hidden width of the feed-forward layers. Authors: 512."""
     dropout: float = 0.3
     """Share of values dropped in training. Authors: 0.3; with the ordinal loss 0.4."""
-    objective: Literal["ndcg_loss2pp", "ordinal"] = "ndcg_loss2pp"
-    """NDCGLoss2++ of LambdaLoss, or binary cross-entropies of grades."""
+    objective: Objective = "ndcg_loss2pp"
+    """NDCGLoss2++ of LambdaLoss, binary cross-entropies of grades, or another of `losses`."""
     levels: int = 2
     """ordinal only: the highest grade there is, K."""
 
@@ -59,10 +70,20 @@ class ContextAware(nn.Module):
         return at_items(scores.sum(2), lists.mask)
 
     def loss(self, lists: Lists, grades: Tensor) -> Tensor:
-        """See `losses.lambda_loss` and `losses.ordinal`."""
-        if self.config.objective == "ordinal":
+        """The loss that is called by the name of the objective in `losses`."""
+        objective = self.config.objective
+        if objective == "ordinal":
             return ordinal(self.logits(lists), grades, lists.mask)
-        return lambda_loss(self(lists), grades, lists.mask, "ndcg_loss2pp")
+        scores, mask = self(lists), lists.mask
+        if objective == "list_mle":  # ties in the grades are broken anew in each step
+            return list_mle(scores, grades, mask, torch.rand_like(scores))
+        if objective == "ranknet":
+            return ranknet(scores, grades, mask)
+        if objective == "approx_ndcg":
+            return approx_ndcg(scores, grades, mask)
+        if objective == "neural_ndcg":
+            return neural_ndcg(scores, grades, mask)
+        return lambda_loss(scores, grades, mask, objective)
 
     def logits(self, lists: Lists) -> Tensor:
         """(b, n, 1 or K) what comes out at the end."""

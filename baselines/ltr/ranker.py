@@ -30,6 +30,7 @@ from baselines.learning.loop import Run
 from baselines.learning.machine import options_of
 from baselines.learning.parallel import World, join
 from baselines.learning.running import autocast, reproducible, seed_of
+from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import Actor, NetworkConfig
 from baselines.ltr.training import Items, ListTraining, Task, learn, scores_of
@@ -144,6 +145,7 @@ class ListRanker:
             base.load_state_dict(self.base.state_dict())
             base.eval().to(machine.device)
             base.requires_grad_(config.track == "trunk")
+            compile_trunk(base, machine)
         source = Source(config, base, self.reads_initial, self.cache)
         model = _model(self.network_class, self.network_config, source.inputs(data), base)
         source.model = model.to(machine.device)
@@ -211,7 +213,9 @@ class Source:
         """`model` may be given later, before `items` is called."""
         self.config, self.base, self.reads_initial = config, base, reads_initial
         self.cache, self.model = cache, model
-        self.made_by = f"stage 1 {weights_digest(base)}" if base and cache else "stage 1"
+        machine = config.machine
+        of = weights_digest(base) if base and cache else ""
+        self.made_by = f"stage 1 {of} {machine.precision} {machine.device}"
 
     def inputs(self, data: TrainingData) -> int:
         """Dimensions of a label's vector."""

@@ -103,8 +103,8 @@ def vectors_of(
         words = [record.description for record in records]
         made_from = [VERSION, made_by, store.digest if store else "", names, words]
         path = cache / f"{sha256_of(made_from)}.npy"
-        if path.exists():
-            found: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        found = _kept(path, sum(len(record.labels) for record in records))
+        if found is not None:
             return found
     parts = []
     with progress("vectors", len(records), "records") as advance:
@@ -117,3 +117,13 @@ def vectors_of(
         with atomic_open(path) as file:
             np.save(file, vectors, allow_pickle=False)
     return vectors
+
+
+def _kept(path: Path, rows: int) -> Vectors | None:
+    """The vectors in a file; None where there is none, or another thing than was written there."""
+    try:
+        found: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):  # they can be made again
+        return None
+    whole = found.dtype == np.float32 and found.ndim == 2 and len(found) == rows
+    return found if whole else None

@@ -7,8 +7,8 @@ from baselines.options import (
     MachineOptions,
     events_of,
     machine_of,
+    percent_in,
     ready,
-    require_percent,
     require_tensorboard,
     watched,
     with_options,
@@ -110,8 +110,20 @@ class TrainContext(ListOptions):
 
     kind: ClassVar[str] = "context"
 
-    objective: Literal["ndcg_loss2pp", "ordinal"] | None = None
-    """The loss: NDCGLoss2++, or ordinal regression."""
+    objective: (
+        Literal[
+            "ndcg_loss2pp",
+            "ordinal",
+            "ndcg_loss2",
+            "lambdarank",
+            "ranknet",
+            "list_mle",
+            "approx_ndcg",
+            "neural_ndcg",
+        ]
+        | None
+    ) = None
+    """The loss, instead of NDCGLoss2++."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +150,9 @@ def run(config: ListOptions) -> None:
     from lrmovienet.errors import UserError
 
     require_tensorboard(config)
-    require_percent(config.percent)
-    percent = config.percent if config.regime == "R1" else 0
-    if config.regime == "R1" and not percent:
-        raise UserError("--percent 0: with --regime R1 give 5, 10, 20 or 40; or use --regime R0.")
+    percent = percent_in(config.regime, config.percent)
+    if config.compile and config.track != "trunk":
+        raise UserError("--compile: only a trunk is worth it. Leave it out, or give --track trunk.")
     kind = cast(type[ListRanker], ranker_class(config.kind))
     stage = with_options(ListConfig(), config, machine_of(config))
     network = _network_of(kind.network_class.config_class(), config)
@@ -184,7 +195,11 @@ def _network_of(network: Any, config: ListOptions) -> Any:
     for name, (least, most) in BOUNDS.items():
         if name in given and not least <= given[name] <= most:
             raise UserError(f"--{name} {given[name]}: give {least} to {most}.")
-    return replace(network, **given)
+    found = replace(network, **given)
+    heads = getattr(found, "heads", 1) if config.kind != "dlcm" else 1
+    if found.width % heads:
+        raise UserError(f"--width {found.width}: give a multiple of {heads}, one part a head.")
+    return found
 
 
 BOUNDS = {
@@ -200,6 +215,8 @@ def _variant(config: ListOptions) -> list[str]:
         return [f"group{config.group}"]
     if isinstance(config, TrainSetRank) and config.inducing:
         return ["imsab"]
-    if isinstance(config, TrainContext) and config.objective == "ordinal":
-        return ["ordinal"]
+    if isinstance(config, TrainContext) and config.objective not in (None, "ndcg_loss2pp"):
+        return [str(config.objective)]
+    if isinstance(config, TrainPRM) and not config.personal:
+        return ["impersonal"]
     return []

@@ -1,18 +1,22 @@
 """What the benchmark plans: methods, draws of options, and what waits for what."""
 
 import itertools
+import json
+import math
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from baselines.benchmark.bench import given
 from baselines.benchmark.jobs import Job, chosen, draws, jobs, starting_point, waits_for
 from baselines.benchmark.methods import METHODS, Method
+from baselines.benchmark.usual import usual_options
 from baselines.benchmark.work import config_of, parameters, plain_options
 from eval.published import PUBLISHED
-from lrmovienet.cli import VERBS
+from lrmovienet.cli import main
 from lrmovienet.errors import UserError
+from lrmovienet.verbs import VERBS
 
 ALL = ["R0", "R1", "R2"]
 TUNED = [name for name, method in METHODS.items() if method.search]
@@ -84,16 +88,62 @@ def test_draws_are_from_the_space_and_the_same_each_time():
         assert all(value in method.search[name] for name, value in options.items())
     assert draws("lr2ppo-base", "R0", method, 3) == drawn[:3], "fewer are the first of more"
     assert draws("another", "R0", method, 8) != drawn
-    assert draws("lr2ppo-base", "R1", method, 8) != drawn
+    assert draws("lr2ppo-base", "R1", replace(method, regimes={"R1": {}}), 8) != drawn
 
 
-def test_a_small_space_is_drawn_whole_and_no_space_not_at_all():
-    method = Method("train x", {"R0": {}}, search={"a": (1, 2), "b": (3, 4)})
+def test_a_small_space_is_drawn_whole_but_for_the_usual_options_and_no_space_not_at_all():
+    method = Method("train random", {"R0": {}}, search={"seed": (0, 1), "x": (3, 4)})
     drawn = draws("x", "R0", method, 100)
-    pairs = [(d["a"], d["b"]) for d in drawn[1:]]
-    assert sorted(pairs) == sorted(itertools.product((1, 2), (3, 4)))
+    pairs = [(d["seed"], d["x"]) for d in drawn[1:]]
+    assert sorted(pairs) == sorted(itertools.product((0, 1), (3, 4)))
+    drawn = draws("x", "R0", replace(method, search={"seed": (0, 1, 2)}), 100)
+    assert drawn[0] == {} and sorted(d["seed"] for d in drawn[1:]) == [1, 2]
     assert draws("x", "R0", replace(method, search={}), 100) == []
     assert draws("x", "R0", method, 0) == []
+
+
+USUAL = {
+    "lr2ppo-base": {"learning_rate": 1e-3, "epochs": 6, "beta": 0.3},
+    "lr2ppo": {"learning_rate": 3e-4, "iterations": 4, "annotated_weight": 1.0},
+    "preference": {"learning_rate": 1e-3, "epochs": 4, "source_pairs": 20},
+    "pl-rank": {"learning_rate": 1e-3, "epochs": 4, "temperature": 1.0},
+    "lambdamart": {"learning_rate": 0.05, "leaves": 31, "min_data": 50},
+    "dcpg": {"learning_rate": 4e-4, "scale": 20.0, "policy_weight": 0.1},
+}
+"""What trainers do where their verbs are told nothing, as it stands in their configs."""
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_the_usual_options_are_drawn_once(name):
+    method = METHODS[name]
+    size = math.prod(map(len, method.search.values()))
+    for regime in method.regimes:
+        usual = {option: usual_options(method, regime)[option] for option in method.search}
+        inside = all(usual[option] in values for option, values in method.search.items())
+        drawn = draws(name, regime, method, 1000)
+        assert usual not in drawn and len(drawn) == 1 + size - inside
+        assert usual == USUAL.get(name, usual)
+
+
+def test_the_usual_options_are_those_that_are_trained_with(filled, tmp_path):
+    """What the ranker of a verb that is told nothing says that it was trained with."""
+    root = Path(shutil.copytree(filled.root, tmp_path / "w"))
+    assert main(["train", "gsf", "--epochs", "1", "--workspace", str(root)]) == 0
+    told = json.loads(next((root / "rankers").glob("gsf*/manifest.json")).read_bytes())["options"]
+    usual = usual_options(METHODS["gsf"], "R0")
+    assert told["network"]["dropout"] == usual["dropout"]
+    assert told["optimisation"]["learning_rate"] == usual["learning_rate"]
+    assert told["optimisation"]["weight_decay"] == usual["weight_decay"]
+
+
+def test_options_that_are_given_are_the_usual_ones():
+    method = chosen(["preference"], ALL, {"preference": {"loss": "pl-dpo", "epochs": "7"}})
+    usual = usual_options(method["preference"], "R1")
+    assert (usual["loss"], usual["epochs"], usual["source_pairs"]) == ("pl-dpo", 7, 1_000_000)
+
+
+def test_pl_dpo_learns_from_whole_orders_in_all_trials():
+    assert set(METHODS["preference-pl-dpo"].search) == {"learning_rate", "epochs"}
 
 
 # Choosing methods.
@@ -120,7 +170,7 @@ def test_all_methods_are_those_that_need_nothing():
 
 def test_what_a_person_gives_is_not_tuned(monkeypatch):
     method = chosen(["lr2ppo-base"], ALL, {"lr2ppo-base": {"epochs": "3"}})["lr2ppo-base"]
-    assert method.options == {"epochs": "3"}
+    assert method.regimes == {"R0": {"epochs": "3"}}
     assert "epochs" not in method.search and "learning_rate" in method.search
 
 
@@ -141,13 +191,6 @@ def test_what_cannot_be_chosen(monkeypatch, names, regimes, told, message):
     assert str(caught.value).startswith(message)
     assert "needy" not in chosen([], ALL, {})
     assert "needy" in chosen([], ALL, {"needy": {"checkpoint": "x"}})
-
-
-def test_given_options_are_taken_apart():
-    assert given(["a.b=c", "a.d-e=f=g", "x.y="]) == {"a": {"b": "c", "d_e": "f=g"}, "x": {"y": ""}}
-    for wrong in ("a", "a.b", "a=b", ".b=c", "a.=c", "=", ""):
-        with pytest.raises(UserError, match=r"give METHOD\.OPTION=VALUE"):
-            given([wrong])
 
 
 # Order.

@@ -1,6 +1,7 @@
 """What all networks of learning to rank keep: padding, order, precision, dropout, learning."""
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from ltr_networks import (
     some_lists,
 )
 
+from baselines.ltr import losses
+from baselines.ltr.context import ContextAware, ContextConfig
 from baselines.ltr.lists import Lists
 from eval.ndcg import ndcg
 
@@ -225,3 +228,35 @@ def test_it_can_learn_ten_lists_by_heart(name):
         network.loss(lists, grades).backward()
         optimizer.step()
     assert first < 0.95 < 0.99 < reached
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss"),
+    [
+        ("ndcg_loss2pp", partial(losses.lambda_loss, weights="ndcg_loss2pp")),
+        ("ndcg_loss2", partial(losses.lambda_loss, weights="ndcg_loss2")),
+        ("lambdarank", partial(losses.lambda_loss, weights="lambdarank")),
+        ("ranknet", losses.ranknet), ("approx_ndcg", losses.approx_ndcg),
+        ("neural_ndcg", losses.neural_ndcg),
+    ],
+)  # fmt: skip
+def test_the_context_transformer_takes_any_loss_of_the_room(objective, loss):
+    torch.manual_seed(0)
+    network = ContextAware(ContextConfig(inputs=7, width=8, heads=2, objective=objective)).eval()
+    lists = padded(some_lists([3, 5]), 6)
+    grades = padded_grades(some_grades([3, 5]), 6)
+    expected = loss(network(lists), grades, lists.mask)
+    torch.testing.assert_close(network.loss(lists, grades), expected)
+    others = {losses.ranknet(network(lists), grades, lists.mask).item(),
+              losses.approx_ndcg(network(lists), grades, lists.mask).item()}  # fmt: skip
+    assert len({expected.item(), *others}) >= 2
+
+
+def test_list_mle_breaks_ties_by_the_seed_alone():
+    network = ContextAware(ContextConfig(inputs=7, width=8, heads=2, objective="list_mle")).eval()
+    lists, grades = padded(some_lists([5]), 5), torch.tensor([[1, 1, 1, 2, 0]])
+    found = []
+    for seed in (0, 0, 1, 2, 3):
+        torch.manual_seed(seed)
+        found.append(network.loss(lists, grades).item())
+    assert found[0] == found[1] and len(set(found)) > 1

@@ -183,3 +183,12 @@ def test_untrained(data):
             act(ranker())
     with pytest.raises(ValueError, match="starts from stage 1"):
         LinearRanker(replace(SMALL, track="stage1")).fit(data, None)
+
+
+def test_vectors_of_another_precision_are_not_taken_over(data, tmp_path):
+    cache, found = tmp_path / "cache", []
+    for precision, name in (("bf16", "a"), ("fp32", "b")):
+        one = ranker(track="stage1", machine=Machine(precision=precision), cache=cache)
+        found.append(fit(one, data, tmp_path / name))
+    assert fit(ranker(track="stage1"), data, tmp_path / "alone") == found[1]
+    assert found[0]["model.safetensors"] != found[1]["model.safetensors"]

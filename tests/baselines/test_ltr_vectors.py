@@ -106,3 +106,17 @@ def test_vectors_are_made_once_and_again_for_other_records_or_another_maker(fill
     vectors_of(records, make)
     assert len(made) == 4 * len(records) - 1
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_damaged_file_is_made_again(filled, tmp_path):
+    records = load_records(filled, "source_train", FeatureStore.of(filled))
+    whole = vectors_of(records, label_vectors, tmp_path)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for damage in (b"", content[:50], content[:-8]):
+        path.write_bytes(damage)
+        np.testing.assert_array_equal(vectors_of(records, label_vectors, tmp_path), whole)
+        assert path.read_bytes() == content
+    for other in (whole[1:], whole.astype(np.float64)):
+        np.save(path, other)
+        np.testing.assert_array_equal(vectors_of(records, label_vectors, tmp_path), whole)

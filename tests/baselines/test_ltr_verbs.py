@@ -8,7 +8,8 @@ from small_presets import small_presets  # noqa: F401
 
 from baselines.ltr.verbs import ListOptions
 from baselines.predict import predict
-from lrmovienet.cli import VERBS, main
+from lrmovienet.cli import main
+from lrmovienet.verbs import VERBS
 from lrmovienet.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("small_presets")
@@ -65,12 +66,19 @@ def test_each_is_trained_in_both_regimes_and_predicts(method, workspace, typed):
 def test_names_say_what_is_not_as_usual(workspace, typed):
     for words, name in (
         ("gsf --group 1", "gsf-group1"), ("setrank --inducing 4", "setrank-imsab"),
-        ("context --objective ordinal", "context-ordinal"), ("listnet --seed 3", "listnet-seed3"),
+        ("context --objective ordinal", "context-ordinal"),
+        ("prm --personal false", "prm-impersonal"), ("listnet --seed 3", "listnet-seed3"),
         ("listnet --track stage1 --regime R1 --percent 20", "listnet-stage1-R1-pct20"),
         ("rankformer --track trunk", "rankformer-trunk"), ("dasalc --name mine", "mine"),
     ):  # fmt: skip
         code, said = typed(f"{words} --epochs 1")
         assert code == 0 and f"rankers/{name}: " in said
+
+
+def test_a_ranker_of_other_options_is_replaced_with_a_word(workspace, typed):
+    assert "replaces" not in typed("listnet --epochs 1")[1]
+    assert "replaces one with other options (--name keeps both)" in typed("listnet --epochs 2")[1]
+    assert "replaces" not in typed("listnet --epochs 3 --name third")[1]
 
 
 def test_options_reach_network_and_training(workspace, typed):
@@ -108,7 +116,8 @@ def test_prm_reads_stage_1s_vector_unless_told_not_to(workspace, typed):
         ("listnet --learning_rate 0", "--learning_rate 0.0: give a number above 0"),
         ("listnet --regime R2", "regime"),
         ("setrank --heads 3", "heads"),
-        ("setrank --width 6", "no 4 equal heads"),
+        ("setrank --width 6", "--width 6: give a multiple of 4"),
+        ("setrank --compile", "only a trunk is worth it"),
     ],
 )
 def test_wrong_options_are_one_message_and_make_nothing(words, said, workspace, typed):

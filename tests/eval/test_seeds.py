@@ -206,6 +206,35 @@ def test_seeds_are_one_row(tmp_path):
     assert NOTE not in text
 
 
+def test_shares_of_the_pairs_are_rows_of_their_own(tmp_path):
+    """Even where both are what they started from, so that their predictions are the same."""
+    usual = [trained("a", seed, level(0.5 + seed / 10)) for seed in (0, 1)]
+    more = [
+        replace(run, training=replace(run.training, options={"percent": "40"})) for run in usual
+    ]
+    (board,) = made_of(tmp_path, *usual, *more)
+    (rows,) = board.tables.values()
+    assert [(r.name, r.facts.seeds) for r in rows] == [("a", 2), ("a, 40 % of pairs", 2)]
+    assert rows[0].cells == rows[1].cells
+    assert "| a, 40 % of pairs | " in markdown([board])
+    # A method that is called so is another one.
+    third = trained("a, 40 % of pairs", 2, level(0.4))
+    (board,) = made_of(tmp_path, *usual, *more, third)
+    assert [r.facts.seeds for rows in board.tables.values() for r in rows] == [2, 2, 1]
+
+
+def test_no_method_hides_a_run_that_no_benchmark_made(tmp_path):
+    runs = [generated_run("by hand", level(0.4)), generated_run("other", level(0.3))]
+    hostile = [trained(f"\0{i}", 0, level(0.5)) for i in range(3)]
+    (board,) = made_of(tmp_path, *runs, *hostile)
+    names = {r.name for rows in board.tables.values() for r in rows}
+    assert len(names) == 5 and {"by hand", "other"} <= names
+
+
+def test_the_legend_says_how_often_what_comes_before_was_tuned():
+    assert "tuned by itself before, with as many trials of its own" in " ".join(LEGEND)
+
+
 def test_regimes_stay_apart(tmp_path):
     folder = saved(
         tmp_path,

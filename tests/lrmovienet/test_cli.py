@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from lrmovienet.candidates import MergeConfig
-from lrmovienet.cli import VERBS, main, parse
+from lrmovienet.cli import main, parse
 from lrmovienet.errors import UserError
 from lrmovienet.ingest import IngestConfig
 from lrmovienet.runner import split
 from lrmovienet.status import StatusConfig
 from lrmovienet.tagging import TagConfig
+from lrmovienet.verbs import VERBS
 
 
 def config_of(verb: str) -> type:

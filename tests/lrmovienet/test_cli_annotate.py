@@ -11,8 +11,9 @@ from annotation.export import ExportConfig
 from annotation.plan import PlanConfig
 from annotation.push import PushConfig
 from annotation.simulate import SimulateConfig
-from lrmovienet.cli import VERBS, main, parse
+from lrmovienet.cli import main, parse
 from lrmovienet.errors import UserError
+from lrmovienet.verbs import VERBS
 
 ANNOTATE = [verb for verb in VERBS if verb.startswith("annotate ")]
 
