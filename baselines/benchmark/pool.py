@@ -1,6 +1,7 @@
 """Processes that do tasks: each lives as long as there is work, so that torch is imported once."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -134,6 +135,7 @@ def serve(pipe: "Connection[Any, Any]", parent: int) -> None:
             return
         with _printing_to(task.log):
             done = _done(task)
+        gc.collect()  # networks and what trains them hold each other
         try:
             pipe.send(done)
         except OSError:  # nobody waits any more
