@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from eval.messages import printable
 from eval.terminal import leave
@@ -119,7 +119,9 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
     def append(name: str, value: str) -> None:
         if f"--{name}=[]" not in result:
             result.append(f"--{name}=[]")
-        result.append(f"--{name}+={value}")
+        # Of words from a fixed set, several may be joined by commas; a name or path may have one.
+        for word in value.split(",") if _of_words(types.get(name)) else [value]:
+            result.append(f"--{name}+={word}")
 
     def following() -> list[str]:
         """Take the words up to the next option."""
@@ -167,6 +169,11 @@ def _normalise(argv: list[str], types: dict[str, Any], verb: str) -> list[str]:
             result.append(f"--{name}")
             result += [left.pop(0)] if left and not left[0].startswith("--") else []
     return configs + result
+
+
+def _of_words(hint: Any) -> bool:
+    """Whether a field's type is a list of words from a fixed set."""
+    return _is(list, hint) and any(get_origin(part) is Literal for part in get_args(hint))
 
 
 def _is(kind: type, hint: Any) -> bool:

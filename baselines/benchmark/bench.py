@@ -49,7 +49,8 @@ class Bench:
         self.out = config.out or config.workspace / "bench"
         self.given = given(config.given)
         regimes = config.regimes or ["R0", "R1", "R2"]
-        self.methods = chosen(config.methods, regimes, self.given)
+        named = [name for word in config.methods for name in word.split(",") if name]
+        self.methods = chosen(named, regimes, self.given)
         if not self.methods:
             raise UserError(f"no method can be trained in {' or '.join(regimes)}.")
         self.protocol = self.workspace.require("records").config.get("protocol")

@@ -12,8 +12,8 @@ class BenchConfig(VerbConfig):
     """Options of `lrmovienet bench`."""
 
     methods: list[str] = field(default_factory=list)
-    """Names of methods, with or without the option; default: all that need nothing given. What a
-    method starts from is trained and scored with it."""
+    """Names of methods, with or without the option, also joined by commas; default: all that need
+    nothing given. What a method starts from is trained and scored with it."""
     regimes: list[Literal["R0", "R1", "R2"]] = field(default_factory=list)
     """What methods may see; each is trained in those it knows. Default: all."""
     seeds: int = 5

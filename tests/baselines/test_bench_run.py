@@ -25,7 +25,7 @@ from lrmovienet.workspace import Workspace
 
 METHODS = ["random", "prior", "lr2ppo-base"]
 WORDS = [
-    *METHODS, "--seeds", "2", "--trials", "2", "--processes", "2", "--given",
+    ",".join(METHODS), "--seeds", "2", "--trials", "2", "--processes", "2", "--given",
     "lr2ppo-base.epochs=1",
 ]  # fmt: skip
 

@@ -184,6 +184,16 @@ def test_a_given_list_replaces_the_default_and_the_files(tmp_path):
     assert parse("merge", MergeConfig, ["--block=[]"]).block == []
 
 
+def test_words_of_a_fixed_set_may_be_joined_by_commas_and_names_not():
+    from baselines.benchmark.verb import BenchConfig
+
+    found = [parse("bench", BenchConfig, words).regimes for words in (
+        ["--regimes", "R0,R2"], ["--regimes=R0,R2"], ["--regimes", "R0", "R2"],
+    )]  # fmt: skip
+    assert found == [["R0", "R2"]] * 3
+    assert parse("merge", MergeConfig, ["--block", "rain, sun"]).block == ["rain, sun"]
+
+
 @pytest.mark.parametrize("name", ["2001", "[cut] a.mp4", "a: b.mp4", "a b.mp4", "-", "é*.mp4"])
 def test_a_files_name_stays_as_it_is(name):
     assert parse("ingest", IngestConfig, ["--videos", name, "--videos=x"]).videos == [name, "x"]
