@@ -27,6 +27,8 @@ def _wanted(hint: Any) -> str:
     if get_origin(hint) is Literal:
         *others, last = map(str, get_args(hint))
         return f"{', '.join(others)} or {last}" if others else last
+    if get_origin(hint) is list:
+        return _wanted(get_args(hint)[0])
     parts = [part for part in get_args(hint) if part is not NoneType]
     if NoneType in get_args(hint) and len(parts) == 1:
         return _wanted(parts[0])

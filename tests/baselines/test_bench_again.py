@@ -44,6 +44,7 @@ def trials(root: Path) -> dict[str, dict]:
     return {path.stem: json.loads(path.read_bytes()) for path in folder.glob("*.json")}
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_an_answer_and_leaves_nothing(root, rates, capsys):
     assert bench(root, *STAGE_1) == 0
     found = trials(root)
@@ -123,6 +124,7 @@ def test_a_method_that_draws_nothing_any_more_is_one_run(root, monkeypatch, caps
     assert (path.stem, read(path).runs[0].training.seed) == ("random.R0.s0", None)
 
 
+@pytest.mark.slow
 def test_options_without_effect_are_taken(root, capsys):
     words = ["--seeds", "1", "--given", "lr2ppo-base.epochs=1", "lr2ppo-base.workers=1"]
     assert bench(root, "lr2ppo-base", *words) == 0
@@ -150,6 +152,7 @@ def test_two_seeds_of_a_method_that_draws_differ(root):
         assert runs[0].training.ranker != runs[1].training.ranker
 
 
+@pytest.mark.slow
 def test_two_seeds_of_trees_do_not_differ(root):
     pytest.importorskip("lightgbm")
     assert not METHODS["lambdamart"].seeded

@@ -121,6 +121,7 @@ def test_a_wrong_config_file_is_named(tmp_path, text, message):
         (["train"], "no verb 'train'. Did you mean 'train "),
         (["train", "--ranker", "prior"], "no verb 'train'. Did you mean 'train "),
         (["train", "lr2pp"], "no verb 'train lr2pp'. Did you mean 'train lr2ppo'?"),
+        (["bench", "--regimes", "R0,R3"], "--regimes R3: give R0, R1 or R2."),
         (["train", "lr2ppo", "--preset", "best"], "give recommended, paper or released."),
         (["train", "lr2ppo", "--gamma", "nan"], "--gamma nan: give a number."),
         (["train", "lr2ppo", "--grouped=maybe"], "--grouped maybe: give true or false."),
