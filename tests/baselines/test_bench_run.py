@@ -364,8 +364,10 @@ def test_a_benchmark_that_was_ended_goes_on_to_the_same(done, root, ended):
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+            # Ctrl-C is not listened to in what a script started in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
 
     for what in ("trials/*.json", "*.json"):
         process = start()

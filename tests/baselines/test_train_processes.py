@@ -118,8 +118,10 @@ def test_an_interrupted_training_ends_in_130_and_goes_on(root, tmp_path):
     words = ["train", "lr2ppo-base", "--epochs", "40", "--workspace"]
     command = [sys.executable, "-m", "lrmovienet", *words, str(root)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        # Ctrl-C is not listened to in what a script started in the background.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     building = root / ".building" / "rankers" / "lr2ppo-base"
     deadline = time.monotonic() + 120
     while not list(building.glob("*/trainer_state.pt")) and time.monotonic() < deadline:
