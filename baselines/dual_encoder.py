@@ -1,12 +1,9 @@
 """CLIP, SigLIP and SigLIP 2 from a folder on disk: frames and texts as vectors in one space."""
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from torch import Tensor
 
 from baselines.data import Record
 from lrmovienet.encode import spread
-from lrmovienet.encoders import each_on_a_core, hash_model
+from lrmovienet.encoders import each_on_a_core, hash_model, loading
 from lrmovienet.errors import ItemError, UserError, shorten
 from lrmovienet.pictures import picture
 
@@ -130,7 +127,7 @@ class DualEncoder:
     def processor(self) -> Any:
         """The checkpoint's image processor. Raises UserError where there is none."""
         require_files(self.folder, _PROCESSORS, "image processor")
-        with loading(self.folder):
+        with loading(self.folder, "checkpoint"):
             from transformers import AutoImageProcessor
 
             return AutoImageProcessor.from_pretrained(
@@ -215,7 +212,7 @@ def load_dual(folder: Path, kind: str) -> Any:
         UserError: a file is damaged, or some weights are missing.
     """
     hash_model(folder, "checkpoint")  # says so where there is no model at all
-    with loading(folder):
+    with loading(folder, "checkpoint"):
         import transformers
 
         model, info = getattr(transformers, KINDS[kind]).from_pretrained(
@@ -238,7 +235,7 @@ def load_tokenizer(folder: Path, tokens: int) -> Any:
         UserError: it is missing, cannot be loaded, or is not that of the model.
     """
     require_files(folder, _TOKENIZERS, "tokenizer")
-    with loading(folder):
+    with loading(folder, "checkpoint"):
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(
@@ -266,27 +263,3 @@ def require_files(folder: Path, any_of: Sequence[Sequence[str]], what: str) -> N
     if not any(all((folder / name).is_file() for name in names) for names in any_of):
         wanted = ", or ".join(" and ".join(names) for names in any_of)
         raise UserError(f"{folder}: no {what} here (looked for {wanted}). Put it beside the model.")
-
-
-@contextlib.contextmanager
-def loading(folder: Path) -> Iterator[None]:
-    """Nothing is looked up on the network; the library's notices are kept quiet.
-
-    Raises:
-        UserError: whatever went wrong, as the folder's fault.
-    """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
-    from transformers.utils import logging as notices
-
-    before = notices.get_verbosity()
-    notices.set_verbosity_error()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    except (MemoryError, ModuleNotFoundError):
-        raise
-    except Exception as error:  # a damaged file fails in as many ways as there are formats
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{folder}: this checkpoint cannot be loaded: {reason}") from None
-    finally:
-        notices.set_verbosity(before)

@@ -203,7 +203,7 @@ class TransformersFrames:
         _offline()
         from transformers import AutoImageProcessor, AutoModel
 
-        with _loading(self.folder):
+        with loading(self.folder):
             processor = AutoImageProcessor.from_pretrained(
                 self.folder, local_files_only=True, trust_remote_code=False
             )
@@ -263,7 +263,7 @@ def load_text_model(folder: Path, device: str) -> tuple[Any, Any]:
     _offline()
     from transformers import AutoModel, AutoTokenizer
 
-    with _loading(folder):
+    with loading(folder):
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -361,8 +361,13 @@ def _positions(config: Any) -> int:
 
 
 @contextlib.contextmanager
-def _loading(folder: Path) -> Iterator[None]:
-    """Keep the library's notices quiet; whatever goes wrong is the folder's fault."""
+def loading(folder: Path, what: str = "encoder") -> Iterator[None]:
+    """Nothing is looked up on the network, and the library's notices are kept quiet.
+
+    Raises:
+        UserError: whatever went wrong, as the folder's fault.
+    """
+    _offline()
     from transformers.utils import logging
 
     before = logging.get_verbosity()
@@ -370,10 +375,10 @@ def _loading(folder: Path) -> Iterator[None]:
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
-    except (MemoryError, ImportError):
+    except (MemoryError, ModuleNotFoundError):
         raise
     except Exception as error:  # a damaged file fails in as many ways as there are formats
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise UserError(f"{folder}: this encoder cannot be loaded: {reason}") from None
+        raise UserError(f"{folder}: this {what} cannot be loaded: {reason}") from None
     finally:
         logging.set_verbosity(before)
