@@ -83,12 +83,22 @@ def best_feature(train) -> np.ndarray:
 
 @pytest.mark.parametrize(("kind", "options"), METHODS)
 def test_reaches_what_is_known_to_be_reachable(kind, options, data, tmp_path):
-    """NDCG@10 on the test queries; a random order gives .58, the best single feature .69."""
+    """NDCG@10 on the test queries; a random order gives .58, the best single feature .69.
+
+    The mean of three seeds: one of them moves by .01 with the last bits of a processor.
+    """
+    weights = best_feature(data[0])
+    found = [trained(kind, options, seed, data, weights, tmp_path) for seed in range(3)]
+    print(kind.__name__, options, np.round(found, 3))
+    assert np.mean(found) >= 0.70
+
+
+def trained(kind, options, seed, data, weights, folder) -> float:
+    """NDCG@10 on the test queries after one training."""
     train, dev, test = data
-    weights = best_feature(train)
-    machine = Machine()
+    machine = Machine(seed=seed)
     with reproducible(machine):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         network = kind.network_class(
             replace(kind.network_class.config_class(), inputs=COLUMNS, **options)
         )
@@ -104,7 +114,6 @@ def test_reaches_what_is_known_to_be_reachable(kind, options, data, tmp_path):
         )
         task = Task(items(train), train[1], items(dev), dev[1])
         learn(network, model, task, config, ALONE, lambda learner: Run(
-            tmp_path, "it", learner, model), "it")  # fmt: skip
-        found = ndcg_of(scores_of(network, model, items(test), machine), test[1], test[2])
-    print(kind.__name__, options, found)
-    assert found["dev_ndcg@10"] >= 0.70
+            folder, f"seed {seed}", learner, model), "it")  # fmt: skip
+        scores = scores_of(network, model, items(test), machine)
+    return ndcg_of(scores, test[1], test[2])["dev_ndcg@10"]
