@@ -5,6 +5,7 @@ reward model, its own. So on target_dev a control never ends below what it start
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from baselines.learning.learner import Learner
 from baselines.learning.loop import Run, by_epochs
 from baselines.learning.machine import Machine, options_of
 from baselines.learning.parallel import World, join
-from baselines.learning.running import SELECT_AT, dev_ndcg, parts, reproducible
+from baselines.learning.running import SELECT_AT, dev_ndcg, parts, reproducible, scored
 from baselines.lr2ppo.actor_ranker import ActorRanker, predict
 from baselines.lr2ppo.base import compile_trunk
 from baselines.lr2ppo.batch import Batch, collate
@@ -29,11 +30,9 @@ from baselines.ranker import Scores
 from lrmovienet.files import sha256_of
 
 T = TypeVar("T")
-AT_ONCE = 8
-"""Clips a forward pass where nothing is learned."""
 
 
-class FineTuned(ActorRanker):
+class FineTuned(ActorRanker, ABC):
     """A ranker whose actor goes on from stage 1."""
 
     def __init__(self, config: Any = None, base: Actor | None = None) -> None:
@@ -51,8 +50,9 @@ class FineTuned(ActorRanker):
         with reproducible(self.config.machine):
             self._fit(data, working, join(self.config.machine.device))
 
+    @abstractmethod
     def _fit(self, data: TrainingData, working: Path, world: World) -> None:
-        raise NotImplementedError
+        """What `fit` does in one of the processes."""
 
 
 class ClipStep(NamedTuple):
@@ -120,13 +120,7 @@ def scores_of(
     actor: Actor, records: Sequence[Record], machine: Machine, world: World
 ) -> list[Scores]:
     """(n_labels,) scores of each record by the actor as it is, nothing dropped out."""
-    found: list[tuple[int, Scores]] = []
-    for run in parts(world.share(list(enumerate(records))), AT_ONCE):
-        scores = predict(actor, machine, [record for _, record in run])
-        ends = np.cumsum([len(record.labels) for _, record in run])[:-1]
-        found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
-    of_record = dict(pair for share in world.gather(found) for pair in share)
-    return [of_record[i] for i in range(len(records))]
+    return scored(partial(predict, actor, machine), records, world)
 
 
 def begin(

@@ -174,12 +174,17 @@ def name_of(config: TrainConfig, ranker: str, *unusual: str) -> str:
         UserError: the name cannot be a folder's.
     """
     name = config.name if config.name is not None else usual_name(config, ranker, *unusual)
+    require_name(name)
+    return name
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that cannot be a folder's, with a UserError."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"--name {name!r}: give letters, digits, '.', '_' and '-', a letter or digit first, "
             "100 at most."
         )
-    return name
 
 
 def usual_name(config: TrainConfig, ranker: str, *unusual: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.dcpg.verb import given, require_heads, require_sane
-from baselines.train import NAME, is_whole, require_seed, say
+from baselines.train import is_whole, require_name, require_seed, say
 from lrmovienet import __version__
 from lrmovienet.config import VerbConfig
 from lrmovienet.errors import UserError
@@ -139,11 +139,7 @@ def _training(config: MatchConfig) -> "MatchingConfig":
     from baselines.learning.machine import Machine
     from lrmovienet.encoders import require_device
 
-    if not NAME.fullmatch(config.name):
-        raise UserError(
-            f"--name {config.name!r}: give letters, digits, '.', '_' and '-', a letter or digit "
-            "first, 100 at most."
-        )
+    require_name(config.name)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("match: negatives are those of a whole batch. Run it in one process.")
     require_sane(config, (*NETWORK, *TRAINING, "learning_rate", "folds", "threads"))

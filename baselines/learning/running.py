@@ -57,6 +57,29 @@ def parts(items: Sequence[T], at_once: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+def scored(
+    score: Callable[[Sequence[Record]], Scores],
+    records: Sequence[Record],
+    world: World,
+    at_once: int = 8,
+) -> list[Scores]:
+    """(n_labels,) scores of each record, in their order, in every process.
+
+    Args:
+        score: records -> scores of all their labels, one record after the other.
+        records: shared out among the processes.
+        world: the processes.
+        at_once: records that are scored together.
+    """
+    found: list[tuple[int, Scores]] = []
+    for run in parts(world.share(list(enumerate(records))), at_once):
+        scores = score([record for _, record in run])
+        ends = np.cumsum([len(record.labels) for _, record in run])[:-1]
+        found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
+    of_record = dict(pair for share in world.gather(found) for pair in share)
+    return [of_record[i] for i in range(len(records))]
+
+
 def dev_ndcg(
     score: Callable[[Sequence[Record]], Scores],
     dev: Sequence[Graded],
@@ -66,26 +89,19 @@ def dev_ndcg(
     """``dev_ndcg@k``: mean NDCG@k over the records that have a relevant label.
 
     Args:
-        score: records -> scores of all their labels, one record after the other.
+        score: as in `scored`.
         dev: records and their grades.
-        world: the processes among which records are shared out.
-        at_once: records that are scored together.
+        world: as in `scored`.
+        at_once: as in `scored`.
 
     Raises:
-        UserError: there is none.
-        Diverged: scores have left every bound.
+        UserError: there is none, or scores have left every bound.
     """
     grades = np.concatenate([item.grades for item in dev])
     offsets = np.cumsum([0, *(len(item.grades) for item in dev)])
     require_relevant(grades)
-    numbered = list(enumerate(dev))
-    found: list[tuple[int, Scores]] = []
-    for run in parts(world.share(numbered), at_once):
-        scores = score([item.record for _, item in run])
-        ends = np.cumsum([len(item.grades) for _, item in run])[:-1]
-        found += zip([i for i, _ in run], np.split(scores, ends), strict=True)
-    everyone = sorted((pair for share in world.gather(found) for pair in share), key=lambda p: p[0])
-    return ndcg_of(np.concatenate([scores for _, scores in everyone]), grades, offsets)
+    scores = scored(score, [item.record for item in dev], world, at_once)
+    return ndcg_of(np.concatenate(scores), grades, offsets)
 
 
 def ndcg_of(scores: Scores, grades: Ints, offsets: Ints) -> dict[str, float]:
