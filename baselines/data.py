@@ -64,6 +64,9 @@ class Record:
     """The keyframes themselves, for rankers that bring an encoder of their own."""
     tag_scores: tuple[float, ...] | None = field(default=None, repr=False)
     """What taggers gave each label, where they were asked for (`baselines.image_tag`)."""
+    vectors: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    """(n_labels, d) where all that is known of a label is one vector, instead of a text beside
+    frames: the documents of a query (`baselines.letor`)."""
 
     def text(self, label: int) -> "TokenFeatures":
         """Token vectors of the label at this position with the description, read from disk."""
@@ -243,4 +246,5 @@ def subset(record: Record, positions: Iterable[int]) -> Record:
         record.features,
         pictures=record.pictures,
         tag_scores=None if tags is None else tuple(tags[i] for i in chosen),
+        vectors=None if record.vectors is None else record.vectors[chosen],
     )

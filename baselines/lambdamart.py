@@ -183,6 +183,8 @@ class LambdaMARTRanker:
         return vectors_of(records, cache=self.cache)
 
     def _blocks(self, record: Record) -> dict[str, slice]:
+        if record.vectors is not None:
+            return {WHOLE: slice(0, record.vectors.shape[1])}
         return blocks(record.text(0).tokens.shape[1], record.frames.shape[1])
 
     def _reduced(self, x: Vectors, parts: dict[str, slice]) -> Vectors:

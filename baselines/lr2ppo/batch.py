@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     """
 
     text: Tensor
-    """(n, t, text_dim) token vectors, padded behind; half precision, as they are stored."""
+    """(n, t, text_dim) token vectors, padded behind; half precision, where they are stored so."""
     text_mask: Tensor
     """(n, t) true where there is a token."""
     label_mask: Tensor
@@ -35,16 +35,30 @@ class Batch(NamedTuple):
 
 
 def collate(records: Sequence[Record]) -> Batch:
-    """Read the features of all labels of some records, and pad them."""
+    """Read the features of all labels of some records, and pad them.
+
+    Where a label is one vector, that is the one token of its text, in single precision as it came,
+    and there are no frames.
+    """
+    owner = torch.from_numpy(
+        np.repeat(np.arange(len(records)), [len(record.labels) for record in records])
+    )
+    if records[0].vectors is not None:
+        rows = np.concatenate([record.vectors for record in records if record.vectors is not None])
+        here = torch.ones(len(rows), 1, dtype=torch.bool)
+        none = torch.zeros(len(records), 0)
+        return Batch(
+            torch.from_numpy(rows)[:, None], here, here, none[:, :, None], none.bool(), owner
+        )
     texts = [record.text(i) for record in records for i in range(len(record.labels))]
     frames = [record.frames for record in records]
     longest, dim = max(len(t.tokens) for t in texts), texts[0].tokens.shape[1]
     text = torch.zeros(len(texts), longest, dim, dtype=torch.float16)
     text_mask = torch.zeros(text.shape[:2], dtype=torch.bool)
     label_mask = torch.zeros(text.shape[:2], dtype=torch.bool)
-    rows = text.numpy()
+    halves = text.numpy()
     for i, (tokens, start, end) in enumerate(texts):
-        rows[i, : len(tokens)] = tokens
+        halves[i, : len(tokens)] = tokens
         text_mask[i, : len(tokens)] = True
         label_mask[i, start:end] = True
     most, dim = max(map(len, frames)), frames[0].shape[1]
@@ -53,8 +67,7 @@ def collate(records: Sequence[Record]) -> Batch:
     for i, of_record in enumerate(frames):
         pictures[i, : len(of_record)] = torch.from_numpy(np.asarray(of_record))
         frame_mask[i, : len(of_record)] = True
-    owner = np.repeat(np.arange(len(records)), [len(record.labels) for record in records])
-    return Batch(text, text_mask, label_mask, pictures, frame_mask, torch.from_numpy(owner))
+    return Batch(text, text_mask, label_mask, pictures, frame_mask, owner)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

@@ -55,7 +55,12 @@ def blocks(text_dim: int, frame_dim: int) -> dict[str, slice]:
 
 
 def label_vectors(record: Record) -> Vectors:
-    """(n_labels, 3 t + f + 9) the vectors of a record's labels, in their order."""
+    """(n_labels, 3 t + f + 9) the vectors of a record's labels, in their order.
+
+    Of a record whose labels come as vectors, these.
+    """
+    if record.vectors is not None:
+        return record.vectors
     batch = collate([record])
     text = batch.text.float()
     rest = batch.text_mask & ~batch.label_mask
