@@ -34,6 +34,7 @@ from baselines.lr2ppo.batch import Batch, collate
 from baselines.lr2ppo.losses import grade_cross_entropy, smooth_l1
 from baselines.lr2ppo.model import Actor, NetworkConfig
 from baselines.lr2ppo.presets import RECOMMENDED, BaseConfig
+from lrmovienet.errors import UserError
 from lrmovienet.files import sha256_of
 
 
@@ -71,7 +72,8 @@ class BaseRanker(ActorRanker):
         graded = data.graded
         torch.manual_seed(seed_of(machine.seed, 1))
         network = fitted(config.network, graded[0].record)
-        outputs = 3 if config.loss == "classification" else 1
+        grades = max(2, *(int(item.grades.max()) for item in graded)) + 1
+        outputs = grades if config.loss == "classification" else 1
         actor = Actor(replace(network, outputs=outputs)).to(machine.device)
         compile_trunk(actor, machine)
         an_epoch = math.ceil(len(graded) / config.records_a_step)
@@ -117,7 +119,21 @@ class BaseRanker(ActorRanker):
 
 
 def fitted(network: NetworkConfig, record: Record) -> NetworkConfig:
-    """The network for features such as a record's."""
+    """The network for features such as a record's.
+
+    Raises:
+        UserError: its head cannot read them.
+    """
+    if (network.head == "token") != (record.vectors is not None):
+        has, other = "texts and frames", "pooled"
+        if record.vectors is not None:
+            has, other = "one vector a label", "token"
+        raise UserError(
+            f"record {record.clip_id}: has {has}, which a network with the head {network.head!r} "
+            f"cannot read. Give it the head {other!r}."
+        )
+    if record.vectors is not None:
+        return replace(network, text_dim=record.vectors.shape[1])
     return replace(
         network, text_dim=record.text(0).tokens.shape[1], frame_dim=record.frames.shape[1]
     )

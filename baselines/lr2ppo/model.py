@@ -10,9 +10,12 @@ positions side by side, 519,070,465 parameters, no padding mask. ``pooled`` is o
 tokens there are, so that padding cannot matter. It also reads where in the description the label is
 said, and how nearly, from the frozen vectors themselves: a small network cannot learn that from a
 few thousand grades, and without it stage 1 ranks worse than matching words does.
+
+``token`` is a trunk of its own (`baselines.lr2ppo.one_token`), for labels that are one vector each
+and have no frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -41,7 +44,7 @@ class NetworkConfig:
     width: int = 768
     """Of a token after its MLP, and of a label's vector."""
     text_hidden: int = 3072
-    """Hidden width of the text MLP."""
+    """Hidden width of the text MLP; token only: 0 for none (released)."""
     frame_hidden: int = 3072
     """Hidden width of the image MLP."""
     fusion_hidden: int = 3072
@@ -54,8 +57,9 @@ class NetworkConfig:
     """Attention heads."""
     dropout: float = 0.1
     """Share of values dropped within blocks in training."""
-    head: Literal["pooled", "flatten"] = "pooled"
-    """What the last MLP reads: masked means, or all positions side by side (released)."""
+    head: Literal["pooled", "flatten", "token"] = "pooled"
+    """What the last MLP reads: masked means, or all positions side by side (released); or, of
+    labels that are one vector each, this vector before and after the block (released)."""
     head_dropout: float = 0.1
     """Share of values dropped in the last MLP in training. Released: 0."""
     attention_scale: Literal["standard", "released"] = "standard"
@@ -70,7 +74,7 @@ class NetworkConfig:
     """Reward model and critic: add how much higher a linear score of the last slot but one is than
     the last slot's, so that a pair's order is judged by its labels from the start. Released: no."""
     outputs: int = 1
-    """Actor only: 1 for regression, 3 for a class a grade (S1-CLS)."""
+    """Actor only: 1 for regression; for a class a grade (S1-CLS) 3, or more with more grades."""
 
 
 RELEASED_NETWORK = NetworkConfig(
@@ -78,6 +82,10 @@ RELEASED_NETWORK = NetworkConfig(
     normalise_inputs=False,
 )  # fmt: skip
 """The released network: 519,070,465 parameters as an actor, 526,164,481 as a reward model."""
+
+RELEASED_ONE_TOKEN = replace(RELEASED_NETWORK, head="token", text_hidden=0)
+"""That of the released ``_trad`` scripts, for documents mapped to 768 numbers: 14,173,441
+parameters as an actor, 21,267,457 as a reward model."""
 
 
 class Mlp(nn.Module):
@@ -192,7 +200,12 @@ class Trunk(nn.Module):
         self.out = Mlp(inputs, config.head_hidden, width, config.head_dropout)
 
     def forward(self, batch: Batch) -> Tensor:
-        """(n, width) one vector a label, each made by itself."""
+        """(n, width) one vector a label, each made by itself.
+
+        Raises ValueError where there are no frames, of which a mean would not be a number.
+        """
+        if not batch.frames.shape[1]:
+            raise ValueError("no frames: labels that are one vector each need the head 'token'")
         batch = batch._replace(text=batch.text.float(), frames=batch.frames.float())
         read = self.flattened(batch) if self.config.head == "flatten" else self.pooled(batch)
         out: Tensor = self.out(read)
@@ -232,6 +245,15 @@ class Trunk(nn.Module):
         return torch.cat([fused, frames[batch.record]], dim=1).flatten(1)
 
 
+def trunk_of(config: NetworkConfig) -> nn.Module:
+    """The trunk that goes with the head."""
+    if config.head != "token":
+        return Trunk(config)
+    from baselines.lr2ppo.one_token import OneToken  # it is made of what this module has
+
+    return OneToken(config)
+
+
 class _Saved(
     PyTorchModelHubMixin,
     library_name="lrmovienet",
@@ -254,15 +276,15 @@ class Actor(nn.Module, _Saved):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = Trunk(config)
+        self.trunk = trunk_of(config)
         self.head = nn.Linear(config.width, config.outputs)
 
     def forward(self, batch: Batch) -> Tensor:
         """(n,) predicted relevance, around 0 (low) to 2 (high), in single precision.
 
-        With three outputs it is the expected grade, the sum of grade times probability. The paper
-        speaks of weighted logits (appendix C.4); the released code weights the logits themselves
-        where it evaluates, which can rank otherwise, and probabilities in stage 3.
+        With an output a grade it is the expected grade, the sum of grade times probability. The
+        paper speaks of weighted logits (appendix C.4); the released code weights the logits
+        themselves where it evaluates, which can rank otherwise, and probabilities in stage 3.
         """
         return self.relevance(self.raw(batch))
 
@@ -291,7 +313,7 @@ class PairModel(nn.Module, _Saved):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = Trunk(config)
+        self.trunk = trunk_of(config)
         self.positions = nn.Embedding(SLOTS, config.width)
         self.block = Block(config, config.pair_hidden)
         self.head = nn.Linear(config.width, 1)

@@ -130,6 +130,12 @@ LEAN = NetworkConfig(
 )  # fmt: skip
 """For small encoders and a CPU."""
 
+ONE_TOKEN = NetworkConfig(
+    head="token", width=128, text_hidden=256, fusion_hidden=0, head_hidden=256, pair_hidden=256,
+    heads=4, pair_scores=True, normalise_inputs=False,
+)  # fmt: skip
+"""For documents, whose vectors are scaled before they get here."""
+
 RECOMMENDED = Preset(
     base=BaseConfig(network=LEAN),
     reward=RewardConfig(network=LEAN, epochs=4),

@@ -168,7 +168,8 @@ def transitions(places: Ints, kept: npt.NDArray[np.bool_]) -> Tensor:
 def dev_accuracy(model: PairModel, dev: Sequence[Graded], machine: Machine, world: World) -> float:
     """Share of dev's pairs that the reward model puts right.
 
-    Low-medium, medium-high and low-high pairs weigh the same, as in the released evaluation.
+    Low-medium, medium-high and low-high pairs weigh the same, as in the released evaluation; so do
+    the pairs of any two grades, where there are others.
 
     Raises:
         UserError: no record has labels of two grades.
@@ -176,13 +177,12 @@ def dev_accuracy(model: PairModel, dev: Sequence[Graded], machine: Machine, worl
     found = []
     for item in world.share(dev):
         table = reward_table(model, item.record, machine)
-        for low, high in combinations(range(3), 2):
+        for low, high in combinations(np.unique(item.grades).tolist(), 2):
             better, worse = np.nonzero(
                 (item.grades[:, None] == high) & (item.grades[None, :] == low)
             )
-            if len(better):
-                shares_ = right_shares(table, torch.from_numpy(better), torch.from_numpy(worse))
-                found.append((low, high, float(shares_.sum()), len(better)))
+            shares_ = right_shares(table, torch.from_numpy(better), torch.from_numpy(worse))
+            found.append((low, high, float(shares_.sum()), len(better)))
     kinds: dict[tuple[int, int], list[float]] = {}
     for share in world.gather(found):
         for low, high, right, count in share:

@@ -15,28 +15,47 @@ from lrmovienet.progress import progress
 
 KEEP, TURN = 0, 1
 """The two actions on a pair, as places in the last dimension of a table of rewards."""
+PAIRS_AT_ONCE = 16384
+"""Pairs a forward pass: all of a list of up to 128 labels, or a part of a longer one's."""
 
 
 def reward_table(model: PairModel, record: Record, machine: Machine) -> Tensor:
     """(n, n, 2) R([ij, ij]) and R([ij, ji]) of every ordered pair of a record's n labels.
 
     The reward model is frozen and each label's vector is its own, so a table stands for all that
-    stage 3 will ever ask about the record. The diagonal means nothing.
+    stage 3 will ever ask about the record. The diagonal means nothing. Beside the table, memory is
+    that of `PAIRS_AT_ONCE` pairs, however long the list is.
     """
     model.eval()
     with torch.inference_mode(), autocast(machine):
         vectors = model.trunk(collate([record]).to(machine.device))
-        n = len(vectors)
-        i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
-        keep = model.value(vectors[torch.stack([i, j, i, j], 1)])
-        turn = model.value(vectors[torch.stack([i, j, j, i], 1)])
-    return torch.stack([keep, turn], 1).view(n, n, 2).float().cpu()
+        both = [values_of_pairs(model, vectors, order) for order in ([0, 1, 0, 1], [0, 1, 1, 0])]
+    return torch.stack(both, 2).float()
+
+
+def values_of_pairs(model: PairModel, vectors: Tensor, order: Sequence[int]) -> Tensor:
+    """(n, n) a model's values of every ordered pair of some labels, on the CPU.
+
+    Args:
+        model: a reward model or a critic.
+        vectors: (n, width) its trunk's, of the labels.
+        order: which of the pair's two, 0 or 1, stands in each of the model's slots.
+    """
+    n = len(vectors)
+    i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
+    slots = torch.stack([i, j], 1)[:, order]
+    values = [model.value(vectors[part]).cpu() for part in torch.split(slots, PAIRS_AT_ONCE)]
+    return torch.cat(values).view(n, n)
 
 
 def reward_tables(
     models: Sequence[PairModel], records: Sequence[Record], machine: Machine, world: World
 ) -> Tensor:
-    """(c, n, n, 2) mean rewards of all pairs of all records, padded to the largest; made once."""
+    """(c, n, n, 2) mean rewards of all pairs of all records, padded to the largest; made once.
+
+    These are 8 c n² bytes, and what the records' own tables take beside it: with a thousand lists
+    of up to 120 labels 115 MB, twice.
+    """
     for model in models:
         model.to(machine.device)
     numbered = world.share(list(enumerate(records)))

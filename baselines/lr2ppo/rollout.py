@@ -20,7 +20,7 @@ from baselines.lr2ppo.losses import advantages, flip_advantages, target_values
 from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import Pairs, all_pairs
 from baselines.lr2ppo.presets import PPOConfig
-from baselines.lr2ppo.rewards import KEEP, TURN
+from baselines.lr2ppo.rewards import KEEP, TURN, values_of_pairs
 
 AT_ONCE = 8
 """Clips a forward pass while an iteration's pairs are collected."""
@@ -191,7 +191,4 @@ def look(
 
 def state_values(critic: PairModel, vectors: Tensor) -> Tensor:
     """(n, n) V of every ordered pair of a clip's labels, from their (n, width) vectors."""
-    n = len(vectors)
-    i, j = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(n)] * 2, indexing="ij"))
-    values: Tensor = critic.value(vectors[torch.stack([i, j], 1)])
-    return values.view(n, n).cpu()
+    return values_of_pairs(critic, vectors, [0, 1])

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lrmovienet.errors import UserError
+
 LambdaWeights = Literal["lambdarank", "ndcg_loss2", "ndcg_loss2pp"]
 
 # --- Cross-entropies of a softmax over the list --------------------------------------------------
@@ -231,11 +233,14 @@ def ordinal_losses(logits: Tensor, grades: Tensor) -> Tensor:
         (…)
 
     Raises:
-        ValueError: a grade is above K; it would be taken for K.
+        UserError: a grade is above K; it would be taken for K.
     """
     levels = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
     if grades.numel() and int(grades.max()) > len(levels):
-        raise ValueError(f"grade {int(grades.max())}, but outputs for grades up to {len(levels)}")
+        raise UserError(
+            f"grade {int(grades.max())}, but outputs for grades up to {len(levels)}: set the "
+            "network's levels to the highest grade there is."
+        )
     targets = (grades[..., None] >= levels).to(logits.dtype)
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return losses.sum(-1)

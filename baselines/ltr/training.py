@@ -32,6 +32,9 @@ from baselines.ltr.lists import Lists
 from baselines.ltr.vectors import Vectors
 from baselines.ranker import Scores
 
+CELLS = 2_000_000
+"""Pairs of places, padding included, that a pass may score where nothing is learned."""
+
 
 @dataclass(frozen=True)
 class ListTraining:
@@ -206,14 +209,28 @@ def learn(
 def scores_of(
     network: Any, model: nn.Module, items: Items, machine: Machine, at_once: int = 64
 ) -> Scores:
-    """(items,) scores of all lists, one after the other, `at_once` lists a pass."""
+    """(items,) scores of all lists, one after the other, at most `at_once` lists a pass."""
     model.eval()
     found = []
     with torch.inference_mode(), autocast(machine):
-        for start in range(0, len(items), at_once):
-            lists = items.lists(np.arange(start, min(start + at_once, len(items))))
+        for chosen in _passes(np.diff(items.offsets), at_once):
+            lists = items.lists(chosen)
             found.append(network(lists)[lists.mask].double().cpu().numpy())
     return np.concatenate(found)
+
+
+def _passes(lengths: Ints, at_once: int) -> Iterator[Ints]:
+    """The numbers of the lists of each pass: a run of them, at least one.
+
+    Networks hold something of every two places of a list, so `CELLS` of these is the most.
+    """
+    start = 0
+    while start < len(lengths):
+        longest = np.maximum.accumulate(lengths[start : start + at_once])
+        cells = longest**2 * np.arange(1, len(longest) + 1)
+        end = start + max(1, np.count_nonzero(cells <= CELLS))
+        yield np.arange(start, end)
+        start = end
 
 
 def _padded_grades(task: Task, chosen: Ints, mask: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def vectors_of(
         made_by: what `make` is, with the digest of its weights.
     """
     path = None
-    if cache is not None:
+    if cache is not None and records[0].vectors is None:  # of which a cache would know no digest
         store = records[0].features
         names = [[record.clip_id, record.labels, record.sources] for record in records]
         words = [record.description for record in records]

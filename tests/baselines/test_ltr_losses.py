@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from baselines.ltr import losses
 from eval.ndcg import ndcg
+from lrmovienet.errors import UserError
 
 LN2, LN3, LN4, LN6 = map(math.log, (2, 3, 4, 6))
 E, E2 = math.e, math.e**2
@@ -213,7 +214,7 @@ def test_ordinal_asks_whether_the_grade_is_reached():
     agrees(
         of(losses.ordinal, [2, 2]), (logits,), (math.log(3 / 2) + LN3 + LN2 + math.log(4 / 3)) / 2
     )
-    with pytest.raises(ValueError, match="grade 3, but outputs for grades up to 2"):
+    with pytest.raises(UserError, match="grade 3, but outputs for grades up to 2"):
         of(losses.ordinal, [3, 0])(double(logits))
 
 
