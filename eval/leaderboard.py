@@ -306,7 +306,7 @@ def publish(
     if html_to is not None:
         files[html_to] = html(made).encode()
     if into is not None:
-        files[into] = _inserted(into, text)
+        files[into] = inserted(into, text, BEGIN, END)
     if check:
         return text, [p for p, new in files.items() if not p.is_file() or p.read_bytes() != new]
     write(files)
@@ -320,17 +320,22 @@ def said(text: str, files: Sequence[Path], *, check: bool) -> str:
     return lines or ("up to date\n" if check else text)
 
 
-def _inserted(path: Path, text: str) -> bytes:
+def inserted(path: Path, text: str, begin: str, end: str) -> bytes:
+    """A file's content with `text` between two marks, each of which stands there once.
+
+    Raises:
+        ResultError: the file cannot be read, or lacks the marks.
+    """
     try:
         old = path.read_bytes().decode()
     except OSError as error:
         raise ResultError(f"{path}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise ResultError(f"{path}: not UTF-8 ({error}).") from None
-    before, begin, rest = old.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end or BEGIN in rest or END in before + after:
-        raise ResultError(f"{path}: needs one line {BEGIN} and after it one line {END}.")
+    before, found, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed) or begin in rest or end in before + after:
+        raise ResultError(f"{path}: needs one line {begin} and after it one line {end}.")
     new = f"{begin}\n{text}{end}"
     return (before + (new.replace("\n", "\r\n") if "\r\n" in old else new) + after).encode()
 

@@ -143,6 +143,21 @@ VERBS = {
         "methods, regimes and seeds -> rankers and results",
         "methods",
     ),
+    "letor look": Verb(
+        "baselines.letor.look_verb", "LookConfig", "what files of documents hold", "files"
+    ),
+    "letor leaks": Verb(
+        "baselines.letor.leaks_verb", "LeaksConfig", "what files of documents share", "files"
+    ),
+    "letor bench": Verb(
+        "baselines.letor.verb",
+        "LetorBenchConfig",
+        "methods on queries and documents -> results",
+        "methods",
+    ),
+    "letor table": Verb(
+        "baselines.letor.table_verb", "TableConfig", "results on documents -> tables", "results"
+    ),
     "release build": Verb(
         "lrmovienet.release.build", "BuildConfig", "a workspace -> a folder to be published"
     ),

@@ -10,15 +10,33 @@ import traceback
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from baselines.benchmark.work import Done, Task, do
+from baselines.benchmark.work import Done
 from lrmovienet.errors import Diverged, UserError
 from lrmovienet.runner.local import start_worker
 
 _SPAWN = multiprocessing.get_context("spawn")
 STOP_S = 10.0
 """How long a process may take to end before it is killed."""
+
+
+class Task(Protocol):
+    """What a process can be given; it must be such that pickle can carry it."""
+
+    @property
+    def log(self) -> Path:
+        """Where all that is printed goes."""
+        ...
+
+    @property
+    def said(self) -> str:
+        """The task as a command, for the log."""
+        ...
+
+    def do(self) -> Done:
+        """Do it."""
+        ...
 
 
 class Worker:
@@ -108,7 +126,7 @@ class Pool:
         with contextlib.suppress(OSError):  # it died while it was idle; `wait` tells
             worker.give(task)
 
-    def wait(self) -> Iterator[tuple[Task, Done]]:
+    def wait(self) -> Iterator[tuple[Any, Done]]:
         """What came of the tasks that are done next; at least one."""
         busy = {w.pipe: i for i, w in enumerate(self.workers) if w is not None and w.task}
         for pipe in wait(list(busy)):
@@ -144,9 +162,9 @@ def serve(pipe: "Connection[Any, Any]", parent: int) -> None:
 
 def _done(task: Task) -> Done:
     """What came of a task, whatever goes wrong in it."""
-    sys.stdout.write(f"lrmovienet {task.verb} {' '.join(task.words)}\n")
+    sys.stdout.write(f"{task.said}\n")
     try:
-        return do(task)
+        return task.do()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return Done(None, None, str(error), diverged=isinstance(error, Diverged))

@@ -46,6 +46,15 @@ class Task:
     """Options of `lrmovienet score`: dataset, revision, regime."""
     trial: bool
 
+    @property
+    def said(self) -> str:
+        """The command."""
+        return f"lrmovienet {self.verb} {' '.join(self.words)}"
+
+    def do(self) -> "Done":
+        """See `do`."""
+        return do(self)
+
 
 @dataclass(frozen=True)
 class Done:

@@ -1,0 +1,181 @@
+"""Results of the track as tables: what each number rests on, and what the conventions do to it.
+
+Built on `eval.boards`, which puts together what may be compared; a query takes the place of a film,
+so intervals and tests are over queries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.boards import Board, Entry, Row, boards
+from eval.facts import three_digits
+from eval.leaderboard import SIGNS
+from eval.published import NOTE_2, TABLE_2
+from eval.result import Estimate
+from eval.seeds import title
+
+SHOWN = 10
+"""NDCG at this k is shown under each convention."""
+PROTOCOLS = {"honest": "honest protocol", "released": "protocol of the released scripts"}
+CONVENTIONS = {"skip": "left out", "one": "counted as 1", "zero": "counted as 0"}
+"""For queries without a relevant document, in the order of `Rests.conventions`."""
+REGIMES = {
+    "R0": "R0: grades of the source, nothing of the target",
+    "R1": "R1: R0 and some of the target's pairs",
+    "R2": "R2: R1 and the target's training documents",
+}
+LEGEND = (
+    "A number is the mean NDCG over queries, and of several seeds their mean; brackets hold its "
+    "95% interval, from a bootstrap over queries, each of which is tested in one fold alone. ± is "
+    "the standard deviation of one seed's training. Bold is the best of a column within its table; ≈ "
+    "cannot be told from it (the interval of the difference, paired by query, holds 0).",
+    "A query without a relevant document has no NDCG. Left out, counted as 1 (as in the released "
+    "code and so in the paper) and counted as 0 are three numbers for one ranking; with a share q "
+    "of such queries and x where they are left out, they are x, (1 − q) x + q and (1 − q) x.",
+    "Folds: mean over folds of the mean over their queries, as LETOR is usually reported.",
+    "p: that the method is as good as the best of the table at the last k, by signs of queries "
+    "(10,000 draws, two-sided), corrected for the rows of the table (Holm).",
+    "Random is the expectation over all orders of the same lists, under the same conventions.",
+)
+
+
+@dataclass(frozen=True)
+class Rests:
+    """What a board's numbers rest on."""
+
+    queries: int
+    irrelevant: int
+    """Without a relevant document."""
+    folds: int
+
+    @property
+    def share(self) -> float:
+        """Of queries without a relevant document."""
+        return self.irrelevant / self.queries
+
+    def conventions(self, mean: float, empty: str) -> tuple[float, float, float]:
+        """A mean as it is with such queries left out, counted as 1, and counted as 0."""
+        none = {"one": self.share, "zero": 0.0, "skip": 0.0}[empty]
+        counted = 1.0 - self.share
+        x = mean if empty == "skip" else (mean - none) / counted if counted else 0.0
+        return x, counted * x + self.share, counted * x
+
+    def __str__(self) -> str:
+        """The line under a heading."""
+        folds = f"{self.folds} folds" if self.folds > 1 else "one fold"
+        return (
+            f"These numbers rest on {self.queries - self.irrelevant:,} queries with a relevant "
+            f"document; {self.irrelevant:,} of {self.queries:,} have none. Tested in {folds}."
+        )
+
+
+def markdown(entries: Sequence[Entry]) -> str:
+    """Tables of all results, one heading a pair of sets and protocol."""
+    lines: list[str] = []
+    for board in sorted(boards(entries), key=_place):
+        mine = [entry for entry in entries if _same(entry, board)]
+        lines += _board(board, mine)
+    return "\n".join([*lines, *(f"- {line}" for line in (*LEGEND, NOTE_2))]) + "\n"
+
+
+def _place(board: Board) -> tuple[str, str]:
+    return board.setting["dataset"], board.setting["protocol"]
+
+
+def _same(entry: Entry, board: Board) -> bool:
+    about = entry.result.about
+    named = (board.setting["dataset"], board.setting["protocol"], board.setting["gold"])
+    return (about.dataset or "not stated", about.protocol or "not stated",
+            entry.result.gold.sha256[:12]) == named  # fmt: skip
+
+
+def _board(board: Board, entries: Sequence[Entry]) -> list[str]:
+    gold = entries[0].result.gold
+    numbers = {film.split("/")[0] for film in gold.film_ids}
+    rests = Rests(gold.clips, gold.clips_without_relevant_label, len(numbers))
+    empty = board.setting["empty"]
+    how = PROTOCOLS.get(board.setting["protocol"], board.setting["protocol"])
+    lines = [
+        f"### {board.setting['dataset']}, {how}", "",
+        f"{rests} In the columns of k they are {CONVENTIONS[empty]}.", "",
+    ]  # fmt: skip
+    alone = not any(e.run.training and "space" in e.run.training.options for e in entries)
+    for regime, rows in board.tables.items():
+        of = regime[:2]
+        heading = "Trained on the grades of the other folds" if alone else REGIMES.get(of, regime)
+        lines += [f"**{heading}**", "", *_table(board, rows, rests, empty, entries, of), ""]
+    return lines
+
+
+def _table(
+    board: Board, rows: Sequence[Row], rests: Rests, empty: str, entries: Sequence[Entry], of: str
+) -> list[str]:
+    others = [i for i, convention in enumerate(CONVENTIONS) if convention != empty]
+    said = list(CONVENTIONS.values())
+    heads = [
+        "method", *(f"NDCG@{k}" for k in board.ks), *(f"@{SHOWN}, {said[i]}" for i in others),
+        f"@{SHOWN}, folds", "seeds", "p", "paper's table 2",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1)]
+    for row in (*rows, *board.floors):
+        shown = row.cells[board.ks.index(SHOWN)][0].mean if SHOWN in board.ks else None
+        under = rests.conventions(shown, empty) if shown is not None else None
+        published = TABLE_2.get(row.facts.published or "", ()) if row.facts else ()
+        cells = [
+            row.name if row.sha256 else f"*{row.name}*",
+            *(_cell(row, i, k) for i, k in enumerate(board.ks)),
+            *("–" if under is None else three_digits(under[i]) for i in others),
+            _of_folds(row, entries, of),
+            str(row.facts.seeds or "–") if row.facts else "",
+            "" if not row.facts else "–" if row.p is None else _p(row.p),
+            " ".join(map(three_digits, published)),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(row: Row, i: int, k: int) -> str:
+    """A mean with its spread over seeds, and at `SHOWN` with its interval."""
+    estimate, mark = row.cells[i]
+    if estimate.mean is None:
+        return "–"
+    mean = three_digits(estimate.mean)
+    spread = row.facts.spread.get(f"ndcg@{k}") if row.facts else None
+    parts = (
+        f"**{mean}**" if mark == "best" else mean,
+        "" if spread is None else f"± {three_digits(spread)}",
+        _interval(estimate) if k == SHOWN else "", SIGNS[mark],
+    )  # fmt: skip
+    return " ".join(part for part in parts if part)
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{three_digits(estimate.low)}, {three_digits(estimate.high)}]"
+
+
+def _of_folds(row: Row, entries: Sequence[Entry], regime: str) -> str:
+    """The mean over folds of NDCG at `SHOWN`, over all seeds."""
+    means = []
+    for entry in entries:
+        training, sums = entry.run.training, entry.run.by_film.get(f"ndcg@{SHOWN}")
+        if training is None or sums is None or entry.result.about.regime != regime:
+            continue
+        if title(training) != row.name:
+            continue
+        films, clips = entry.films
+        folds = np.array([film.split("/")[0] for film in films])
+        counts = np.array(clips)
+        means += [
+            np.sum(np.array(sums)[folds == fold]) / counts[folds == fold].sum()
+            for fold in np.unique(folds)
+            if counts[folds == fold].any()
+        ]
+    return three_digits(float(np.mean(means))) if means else ""
+
+
+def _p(p: float) -> str:
+    return "<.001" if p < 0.001 else three_digits(p)
