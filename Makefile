@@ -23,6 +23,7 @@ test-all: $(VENV)/.installed $(VENV)/.llm $(LABEL_STUDIO)/.installed $(DATASETS_
 bench: $(VENV)/.installed $(LABEL_STUDIO)/.installed
 	$(BIN)/python tests/bench/ingest.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/labels.py --write docs/benchmarks.md
+	$(BIN)/python tests/bench/letor.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/lr2ppo.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/people.py --write docs/benchmarks.md
 	$(BIN)/python tests/bench/release.py --write docs/benchmarks.md
