@@ -27,7 +27,7 @@ from baselines.lr2ppo.model import Actor, PairModel
 from baselines.lr2ppo.pairs import PairStep, PairSteps
 from baselines.lr2ppo.ppo import annotated_losses, first_actor
 from baselines.lr2ppo.presets import PairData
-from baselines.lr2ppo.rewards import borda, reward_tables
+from baselines.lr2ppo.rewards import reward_scores
 from lrmovienet.errors import UserError
 
 STAGE = 5
@@ -92,11 +92,8 @@ class DistillationRanker(FineTuned):
         records = [record for record in every if len(record.labels) > 1]
         if not records:
             raise UserError("records: none has two labels, so there is no order to be learned.")
-        tables = reward_tables(self.rewards, records, machine, world)
-        targets = []
-        for record, padded in zip(records, tables, strict=True):
-            table = padded[: len(record.labels), : len(record.labels)]
-            targets.append(teacher(borda(table.double()), config.temperature))
+        scores = reward_scores(self.rewards, records, machine, world)
+        targets = [teacher(of_record, config.temperature) for of_record in scores]
         clips = ClipSteps(records, config.clips_a_step, STAGE, machine, world)
         annotated = None
         if config.annotated_weight:

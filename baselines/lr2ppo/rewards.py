@@ -1,6 +1,6 @@
 """What the reward model says of every pair of a record's labels, encoded once (Eq. 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -56,21 +56,37 @@ def reward_tables(
     These are 8 c n² bytes, and what the records' own tables take beside it: with a thousand lists
     of up to 120 labels 115 MB, twice.
     """
+    most = max(len(record.labels) for record in records)
+    found = torch.zeros(len(records), most, most, 2)
+    tables = _of_each(models, records, machine, world, lambda table: table)
+    for of_record, table in zip(found, tables, strict=True):
+        of_record[: len(table), : len(table)] = table
+    return found
+
+
+def reward_scores(
+    models: Sequence[PairModel], records: Sequence[Record], machine: Machine, world: World
+) -> list[Tensor]:
+    """(n,) `borda` of each record's mean rewards, in double precision; no table is kept."""
+    return _of_each(models, records, machine, world, lambda table: borda(table.double()))
+
+
+def _of_each(
+    models: Sequence[PairModel], records: Sequence[Record], machine: Machine, world: World,
+    of: Callable[[Tensor], Tensor],
+) -> list[Tensor]:  # fmt: skip
+    """`of` the (n, n, 2) mean rewards of each record, in every process."""
     for model in models:
         model.to(machine.device)
     numbered = world.share(list(enumerate(records)))
-    tables = []
+    made = []
     with progress("rewards", len(numbered), "records") as advance:
         for i, record in numbered:
             of_models = [reward_table(model, record, machine) for model in models]
-            tables.append((i, torch.stack(of_models).mean(0)))
+            made.append((i, of(torch.stack(of_models).mean(0))))
             advance(1)
-    most = max(len(record.labels) for record in records)
-    found = torch.zeros(len(records), most, most, 2)
-    for share in world.gather(tables):
-        for i, table in share:
-            found[i, : len(table), : len(table)] = table
-    return found
+    by_place = dict(pair for share in world.gather(made) for pair in share)
+    return [by_place[i] for i in range(len(records))]
 
 
 def preference(table: Tensor) -> Tensor:
