@@ -75,4 +75,6 @@ class BestFeatureRanker:
 def _scores(column: Any, sign: int) -> Scores:
     scores = sign * column.astype(np.float64)
     known = scores[~np.isnan(scores)]
-    return np.where(np.isnan(scores), (known.min() if len(known) else 0.0) - 1.0, scores)
+    least = known.min() if len(known) else 0.0
+    # Below it however large it is: 1e20 − 1 is 1e20.
+    return np.where(np.isnan(scores), least - abs(least) - 1.0, scores)

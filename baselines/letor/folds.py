@@ -66,11 +66,25 @@ class Folds:
         return list(self.official[(number - 1) % len(self)])
 
     def __getitem__(self, number: int) -> Fold:
-        """The fold of a number, from 1. Raises UserError where a file is wrong."""
+        """The fold of a number, from 1.
+
+        Raises:
+            UserError: a file is wrong, or two do not go together.
+            ValueError: there is no such fold.
+        """
+        if not 1 <= number <= len(self):  # fold 0 would learn what it tests
+            raise ValueError(f"fold {number} of {len(self)}")
         if self.official is not None:
-            return Fold(number, *(read(path, self.cache) for path in self.official[number - 1]))
+            files = [read(path, self.cache) for path in self.official[number - 1]]
+            _check(files)
+            return Fold(number, *files)
         parts = self._parts()
         rest = joined([part for i, part in enumerate(parts, 1) if i != number])
+        if len(rest) < 2:
+            raise UserError(
+                f"{rest.name}: {len(rest)} queries are left to learn and to choose from; there "
+                "must be 2. Give more queries, or more --parts."
+            )
         order = np.random.default_rng([SEED, number]).permutation(len(rest))
         vali, train = np.split(order, [max(1, round(len(rest) / CHOOSES))])
         return Fold(number, rest.take(np.sort(train)), rest.take(np.sort(vali)), parts[number - 1])
@@ -84,6 +98,7 @@ class Folds:
     def _parts(self) -> list[Documents]:
         files = [read(path, self.cache) for path in self.paths]
         if len(files) > 1:
+            _check(files)
             return files
         if len(files[0]) < self.parts:
             raise UserError(
@@ -99,9 +114,30 @@ def joined(parts: Sequence[Documents]) -> Documents:
     Raises:
         UserError: they have other features, or a query is in two of them.
     """
-    first = parts[0]
     if len(parts) == 1:
-        return first
+        return parts[0]
+    first = _check(parts)
+    graded = [part.grades for part in parts if part.grades is not None]
+    named = [part.documents for part in parts if part.documents is not None]
+    return replace(
+        first,
+        name=", ".join(part.name for part in parts),
+        sha256=" ".join(part.sha256 for part in parts),
+        x=np.concatenate([part.x for part in parts]),
+        grades=np.concatenate(graded) if len(graded) == len(parts) else None,
+        offsets=np.cumsum([0, *np.concatenate([part.lengths for part in parts])]),
+        queries=tuple(query for part in parts for query in part.queries),
+        documents=sum(named, ()) if len(named) == len(parts) else None,
+    )
+
+
+def _check(parts: Sequence[Documents]) -> Documents:
+    """The first of some parts of one set, all of which have its features and queries of their own.
+
+    Raises:
+        UserError: see `joined`.
+    """
+    first = parts[0]
     seen: dict[str, str] = {}
     for part in parts:
         if (part.x.shape[1], part.first_feature) != (first.x.shape[1], first.first_feature):
@@ -116,18 +152,7 @@ def joined(parts: Sequence[Documents]) -> Documents:
                     "parts of it; look: lrmovienet letor leaks FILE FILE"
                 )
             seen[query] = part.name
-    graded = [part.grades for part in parts if part.grades is not None]
-    named = [part.documents for part in parts if part.documents is not None]
-    return replace(
-        first,
-        name=", ".join(part.name for part in parts),
-        sha256=" ".join(part.sha256 for part in parts),
-        x=np.concatenate([part.x for part in parts]),
-        grades=np.concatenate(graded) if len(graded) == len(parts) else None,
-        offsets=np.cumsum([0, *np.concatenate([part.lengths for part in parts])]),
-        queries=tuple(query for part in parts for query in part.queries),
-        documents=sum(named, ()) if len(named) == len(parts) else None,
-    )
+    return first
 
 
 def _official(folder: Path) -> list[tuple[Path, Path, Path]]:

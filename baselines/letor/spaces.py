@@ -2,8 +2,9 @@
 
 ``same``: as many features in both, which are taken to be the same. ``named``: the 45 that the 136
 of MSLR and the 46 of LETOR 4.0 have in common (`names`), brought to 0 to 1 within each query, as
-LETOR 4.0's are already. ``principal``: of each collection the principal components of its own, scaled features;
-whose first component is whose is not known, so nothing carries over before target pairs are seen.
+LETOR 4.0's are already. ``principal``: of each collection the principal components of its own,
+scaled features; whose first component is whose is not known, so nothing carries over before target
+pairs are seen.
 ``layers``: each collection's features in columns of their own, 0 where the document is of the
 other one, and one more that says which. The first linear layer of a network is then one layer a
 domain; the target's is trained by the target's pairs alone.
@@ -166,6 +167,9 @@ def _principal(parts: list[Documents], sides: list[Side]) -> list[Side]:
     scaled = [side(part).x for part, side in zip(parts, sides, strict=True)]
     found = [principal_components(x, COMPONENTS) for x in scaled]
     kept = min(len(components.directions) for components in found)
+    if not kept:
+        names = " or ".join(part.name for part in parts)
+        raise UserError(f"--space principal: all documents of {names} have the same features.")
     result = []
     for side, x, components in zip(sides, scaled, found, strict=True):
         mine = Components(components.mean, components.directions[:kept])

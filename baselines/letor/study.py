@@ -17,6 +17,7 @@ from baselines.letor.queries import graded_of, grades_of, pairs_of, records_of
 from baselines.letor.released import Mapper, pairs_of_all, resampled
 from baselines.letor.scaling import Kind
 from baselines.letor.spaces import Meeting, Space, alone, meet, usual_space
+from lrmovienet.errors import UserError
 
 Protocol = Literal["honest", "released"]
 SEED = 0
@@ -82,6 +83,12 @@ def fold_seen(setting: Setting, number: int, trees: bool) -> Seen:
         )
         return Seen(data, records_of(own(fold.test), "target"), fold.test)
     source = Folds(setting.source, setting.cache).whole(number)
+    hashes = {word for part in (fold.train, fold.vali, fold.test) for word in part.sha256.split()}
+    if hashes & {*source.sha256.split()}:
+        raise UserError(
+            f"{source.name}: a file of the source is one of the target too, so the target's grades "
+            "would be learned. Give another --source, or none: then its training parts are learned."
+        )
     if setting.protocol == "released":
         return _released(source, fold)
     space = setting.space or usual_space(source, fold.train)
