@@ -83,13 +83,13 @@ def markdown(made: Sequence[Board]) -> str:
         if place == 1:
             lines += [f"### {APART[0]}", "", APART[1], ""]
         lines += [
-            f"{'####' if place else '###'} {_md(_heading(board))}",
+            f"{'####' if place else '###'} {escaped(_heading(board))}",
             "",
-            _md(_about(board)),
+            escaped(_about(board)),
             "",
         ]
         if board.differs:
-            lines += [f"Differs in {_md('; '.join(board.differs))}.", ""]
+            lines += [f"Differs in {escaped('; '.join(board.differs))}.", ""]
         for regime, rows in board.tables.items():
             lines += [f"**{_caption(regime, board)}**", ""]
             more = facts.COLUMNS if any(row.facts for row in rows) else ()
@@ -97,10 +97,10 @@ def markdown(made: Sequence[Board]) -> str:
             lines.append(f"| {' | '.join(heads)} |")
             lines.append("|---|---|" + "--:|" * (len(heads) - 2))
             for row in (*rows, *board.floors):
-                name = _md(row.name) if row.sha256 else f"*{_md(row.name)}*"
+                name = escaped(row.name) if row.sha256 else f"*{escaped(row.name)}*"
                 cells = [_md_cell(*cell) for cell in _spread(board, row)]
-                beside = [_md(text) for text in facts.cells(row.facts, row.p)] if more else []
-                lines.append(f"| {' | '.join([name, _md(row.sha256), *cells, *beside])} |")
+                beside = [escaped(text) for text in facts.cells(row.facts, row.p)] if more else []
+                lines.append(f"| {' | '.join([name, escaped(row.sha256), *cells, *beside])} |")
             lines.append("")
     return "\n".join([*lines, *(f"- {line}" for line in _legend(made))]) + "\n"
 
@@ -120,7 +120,7 @@ def _spread(board: Board, row: Row) -> list[tuple[Estimate, Mark, str]]:
     return [(*cell, text) for cell, text in zip(row.cells, texts, strict=True)]
 
 
-def _md(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that Markdown shows as it is: an entity is never markup, the end of a cell or a link."""
     safe = " .,;-–+()/=%'…†"
     text = "".join(c if c.isalnum() or c in safe else f"&#{ord(c)};" for c in text)

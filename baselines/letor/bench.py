@@ -5,7 +5,6 @@ all folds; ``gold.parquet`` and ``predictions/``, which `eval/score.py` takes; `
 ``rankers/`` of each fold; ``cache/`` with the files as arrays, and ``logs/``.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from baselines.benchmark.bench import locked, say
 from baselines.benchmark.pool import Pool
-from baselines.benchmark.work import Done, hardware
+from baselines.benchmark.work import Done
 from baselines.data import Regime
 from baselines.letor.documents import Documents
 from baselines.letor.folds import Folds
@@ -26,7 +25,14 @@ from baselines.letor.read import read
 from baselines.letor.released import resampled
 from baselines.letor.study import Setting, grade_limit
 from baselines.letor.verb import LetorBenchConfig
-from baselines.letor.work import Job, Task, options_of_method, read_scores
+from baselines.letor.work import (
+    Job,
+    Task,
+    options_of_method,
+    ranker_digest,
+    read_scores,
+)
+from baselines.ranker import Scores
 from baselines.train import RANKER_VERSION
 from eval.ndcg import Empty
 from eval.result import About, ResultError, Training, to_json, write
@@ -84,9 +90,11 @@ class Bench:
         refusal = f"{self.out}: another benchmark writes here. Wait for it, or give another --out."
         with locked(self.out / ".lock", refusal):
             self.tests = [self._test(number) for number in self.folds]
+            limit = max(map(grade_limit, self.tests))
+            if self.config.protocol == "honest" and not any(grades_of(t).any() for t in self.tests):
+                raise UserError(f"{self.tests[0].name}: no document that is tested is relevant.")
             self.files = {number: self._files(number) for number in self.folds}
             self._train()
-            limit = max(grade_limit(test) for test in self.tests)
             self._write_gold()
             for run in self.runs:
                 jobs = [replace(run, fold=fold) for fold in self.folds]
@@ -95,10 +103,21 @@ class Bench:
             self._close()
 
     def _test(self, number: int) -> Documents:
-        """The test part of a fold as it is scored."""
-        test = self.target[number].test
-        grades_of(test)
-        return resampled(test) if self.config.protocol == "released" else test
+        """The test part of a fold as it is scored.
+
+        Raises:
+            UserError: it has no grades, or nothing that is relevant is there to choose weights by.
+        """
+        fold = self.target[number]
+        grades_of(fold.test)
+        if self.config.protocol == "released":
+            return resampled(fold.test)
+        if not grades_of(fold.vali).any():
+            raise UserError(
+                f"{fold.vali.name}: of fold {number}, the queries that weights are chosen by "
+                f"({len(fold.vali)}) have no relevant document. Give other or more queries."
+            )
+        return fold.test
 
     def _files(self, number: int) -> list[str]:
         """Hashes of all that a fold and its source are made of."""
@@ -147,10 +166,14 @@ class Bench:
             job.regime != "R0" and config.percent, len(config.target),
             [self.keys[of] for of in starts],
         ])  # fmt: skip
-        if read_scores(self.out, job, key) is not None:
+        if self._read(job, key) is not None:
             self.keys[job] = key
             return None
         return Task(job, self.setting, self.out, key, config.device)
+
+    def _read(self, job: Job, key: str) -> tuple[Scores, dict[str, Any]] | None:
+        documents = len(grades_of(self.tests[self.folds.index(job.fold)]))
+        return read_scores(self.out, job, key, documents)
 
     def _end(self, job: Job, task: Task, done: Done) -> None:
         if done.failure:
@@ -185,8 +208,7 @@ class Bench:
 
     def _write_result(self, run: Job, jobs: Sequence[Job], limit: int) -> None:
         """Score a run on the tests of all folds, and write what came of it."""
-        kept = [read_scores(self.out, job, self.keys[job]) for job in jobs]
-        found = [each for each in kept if each is not None]
+        found = self._found(jobs)
         name = f"predictions/{run.run}.parquet"
         self._write_table(name, self._columns() | {"score": np.concatenate([s for s, _ in found])})
         facts = [fact for _, fact in found]
@@ -201,16 +223,27 @@ class Bench:
             )  # fmt: skip
             training = Training(
                 run.method, run.seed if METHODS[run.method].seeded else None,
-                sha256_of([self.keys[job] for job in jobs]), sha256_of(facts),
+                sha256_of([self.keys[job] for job in jobs]),
+                sha256_of([ranker_digest(self.out, job) for job in jobs]),
                 self._told(run.regime), 0, max(parameters, default=None),
-                float(np.mean([fact["seconds"] for fact in facts])), None, self._command(run),
-                time.strftime("%Y-%m-%d"), hardware(config.device),
+                float(np.mean([fact["seconds"] for fact in facts])), self._before(jobs),
+                self._command(run), max(fact["date"] for fact in facts),
+                max(fact["hardware"] for fact in facts),
                 METHODS[run.method].published,
             )  # fmt: skip
             scored = replace(result.runs[0], training=training)
             write({self.out / f"{run.run}.json": to_json(replace(result, runs=(scored,))).encode()})
         except (RunError, ResultError) as error:
             raise UserError(str(error)) from None
+
+    def _found(self, jobs: Sequence[Job]) -> list[tuple[Scores, dict[str, Any]]]:
+        kept = [self._read(job, self.keys[job]) for job in jobs]
+        return [each for each in kept if each is not None]
+
+    def _before(self, jobs: Sequence[Job]) -> float:
+        """Mean over folds of the wall time of all that a job starts from."""
+        times = [sum(facts["seconds"] for _, facts in self._found(before(job))) for job in jobs]
+        return float(np.mean(times))
 
     def _told(self, regime: Regime) -> dict[str, str]:
         """What is not as usual, or has to be said of a number."""
@@ -228,6 +261,8 @@ class Bench:
         words += ["--protocol", config.protocol, "--regimes", run.regime]
         usual = LetorBenchConfig()
         for name in ("percent", "space", "scaling", "parts"):
+            if name == "percent" and run.regime == "R0":  # which sees no pairs
+                continue
             if getattr(config, name) != getattr(usual, name):
                 words += [f"--{name}", str(getattr(config, name))]
         words += ["--folds", *map(str, config.folds)] if config.folds else []

@@ -48,7 +48,7 @@ class Scaling:
             squares += np.nansum((_of(x[rows], kind) - mean) ** 2, axis=0)
         spread = np.sqrt(squares / np.maximum(count, 1))
         # What hardly moves in training says nothing; it must not shout where it moves later.
-        # Small values, as probabilities, may move little and say much, so only rounding is absolute.
+        # Probabilities may move little and say much, so that only rounding is absolute.
         spread[spread < np.maximum(1e-7, 1e-4 * np.abs(mean))] = 1.0
         return cls(kind, mean, spread, np.flatnonzero(count < len(x)))
 

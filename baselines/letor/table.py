@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.boards import Board, Entry, Row, boards
+from eval.boards import Board, Entry, Row, boards, plain
 from eval.facts import three_digits
-from eval.leaderboard import SIGNS
+from eval.leaderboard import SIGNS, escaped
 from eval.published import NOTE_2, TABLE_2
 from eval.result import Estimate
 from eval.seeds import title
@@ -29,11 +29,12 @@ REGIMES = {
 LEGEND = (
     "A number is the mean NDCG over queries, and of several seeds their mean; brackets hold its "
     "95% interval, from a bootstrap over queries, each of which is tested in one fold alone. ± is "
-    "the standard deviation of one seed's training. Bold is the best of a column within its table; ≈ "
-    "cannot be told from it (the interval of the difference, paired by query, holds 0).",
+    "the standard deviation of one seed's training. Bold is the best of a column within its table; "
+    "≈ cannot be told from it (the interval of the difference, paired by query, holds 0).",
     "A query without a relevant document has no NDCG. Left out, counted as 1 (as in the released "
     "code and so in the paper) and counted as 0 are three numbers for one ranking; with a share q "
     "of such queries and x where they are left out, they are x, (1 − q) x + q and (1 − q) x.",
+    "† lacks intervals: fewer than five queries.",
     "Folds: mean over folds of the mean over their queries, as LETOR is usually reported.",
     "p: that the method is as good as the best of the table at the last k, by signs of queries "
     "(10,000 draws, two-sided), corrected for the rows of the table (Holm).",
@@ -85,10 +86,13 @@ def _place(board: Board) -> tuple[str, str]:
 
 
 def _same(entry: Entry, board: Board) -> bool:
-    about = entry.result.about
-    named = (board.setting["dataset"], board.setting["protocol"], board.setting["gold"])
-    return (about.dataset or "not stated", about.protocol or "not stated",
-            entry.result.gold.sha256[:12]) == named  # fmt: skip
+    about, gold = entry.result.about, entry.result.gold.sha256[:12]
+    found = {"dataset": about.dataset, "revision": about.revision, "protocol": about.protocol,
+             "gold": gold, "empty": entry.result.conventions.empty}  # fmt: skip
+    return all(
+        board.setting[name] == ("not stated" if part is None else plain(part))
+        for name, part in found.items()
+    )
 
 
 def _board(board: Board, entries: Sequence[Entry]) -> list[str]:
@@ -98,7 +102,7 @@ def _board(board: Board, entries: Sequence[Entry]) -> list[str]:
     empty = board.setting["empty"]
     how = PROTOCOLS.get(board.setting["protocol"], board.setting["protocol"])
     lines = [
-        f"### {board.setting['dataset']}, {how}", "",
+        f"### {escaped(board.setting['dataset'])}, {escaped(how)}", "",
         f"{rests} In the columns of k they are {CONVENTIONS[empty]}.", "",
     ]  # fmt: skip
     alone = not any(e.run.training and "space" in e.run.training.options for e in entries)
@@ -124,7 +128,7 @@ def _table(
         under = rests.conventions(shown, empty) if shown is not None else None
         published = TABLE_2.get(row.facts.published or "", ()) if row.facts else ()
         cells = [
-            row.name if row.sha256 else f"*{row.name}*",
+            escaped(row.name) if row.sha256 else f"*{escaped(row.name)}*",
             *(_cell(row, i, k) for i, k in enumerate(board.ks)),
             *("–" if under is None else three_digits(under[i]) for i in others),
             _of_folds(row, entries, of),
@@ -164,7 +168,7 @@ def _of_folds(row: Row, entries: Sequence[Entry], regime: str) -> str:
         training, sums = entry.run.training, entry.run.by_film.get(f"ndcg@{SHOWN}")
         if training is None or sums is None or entry.result.about.regime != regime:
             continue
-        if title(training) != row.name:
+        if plain(title(training)) != row.name.removesuffix(" †"):
             continue
         films, clips = entry.films
         folds = np.array([film.split("/")[0] for film in films])

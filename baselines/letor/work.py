@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.benchmark.work import Done, parameters
+from baselines.benchmark.work import Done, hardware, parameters
 from baselines.data import Regime
 from baselines.learning.files import placed
 from baselines.learning.machine import Machine
@@ -18,7 +18,7 @@ from baselines.learning.running import SELECT_AT
 from baselines.letor.methods import METHODS, Started
 from baselines.letor.study import Setting, fold_seen, in_regime, levels_of
 from baselines.ranker import Scores
-from lrmovienet.files import write_bytes, write_json
+from lrmovienet.files import sha256_file, sha256_of, write_bytes, write_json
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Task:
         best = best_on_vali(getattr(ranker, "metrics", []))
         facts = {
             "key": self.key, "seconds": round(seconds, 3), "parameters": parameters(folder),
-            "vali": best,
+            "vali": best, "date": time.strftime("%Y-%m-%d"), "hardware": hardware(self.device),
         }  # fmt: skip
         write_scores(self.out, job, scores, facts)
         shutil.rmtree(working.parent)
@@ -118,6 +118,13 @@ def ranker_folder(out: Path, job: Job) -> Path:
     return out / "rankers" / job.name
 
 
+def ranker_digest(out: Path, job: Job) -> str:
+    """A hash of a job's ranker: of the names and bytes of its files."""
+    folder = ranker_folder(out, job)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return sha256_of({str(path.relative_to(folder)): sha256_file(path) for path in paths})
+
+
 def best_on_vali(metrics: list[dict[str, Any]]) -> float | None:
     """NDCG@20 on the vali part of the weights that were kept; None where nothing was chosen so."""
     found = [entry[SELECT_AT] for entry in metrics if SELECT_AT in entry]
@@ -132,8 +139,10 @@ def write_scores(out: Path, job: Job, scores: Scores, facts: dict[str, Any]) -> 
     write_json(out / "scores" / f"{job.name}.json", facts)
 
 
-def read_scores(out: Path, job: Job, key: str) -> tuple[Scores, dict[str, Any]] | None:
-    """What came of a job, where that is there and made of the same."""
+def read_scores(
+    out: Path, job: Job, key: str, documents: int
+) -> tuple[Scores, dict[str, Any]] | None:
+    """What came of a job, where that is there, made of the same, and of so many documents."""
     path = out / "scores" / f"{job.name}.json"
     try:
         facts = json.loads(path.read_bytes())
@@ -142,7 +151,7 @@ def read_scores(out: Path, job: Job, key: str) -> tuple[Scores, dict[str, Any]] 
     except (OSError, ValueError, EOFError):  # not there, or damaged: it is made again
         return None
     same = isinstance(facts, dict) and facts.get("key") == key
-    return (scores, facts) if same and there else None
+    return (scores, facts) if same and there and scores.shape == (documents,) else None
 
 
 def options_of_method(name: str, device: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Rankers on real queries and documents: MQ2007-agg, each of whose parts is tested once."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from baselines.letor.study import Setting, fold_seen
 from eval.ndcg import ndcg
 
 FOLDER = Path(os.environ.get("LRMOVIENET_EXTRA_DATA", "")) / "mq2007_agg"
-RESULTS = Path(__file__).parents[2] / "eval" / "results" / "letor"
 here = pytest.mark.skipif(
     not (FOLDER / "S1.txt").exists(),
     reason="LRMOVIENET_EXTRA_DATA is unset: MQ2007-agg is not here",

@@ -1,0 +1,627 @@
+"""`lrmovienet letor bench` on small files: what it makes, keeps, makes again and refuses."""
+
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from baselines.letor.documents import Documents
+from baselines.letor.folds import Folds
+from baselines.letor.methods import METHODS
+from baselines.letor.queries import grades_of
+from baselines.letor.read import read as read_documents
+from baselines.letor.released import resampled
+from eval.result import read
+from eval.score import main as scorer
+from lrmovienet.cli import main
+
+NAMES = ["best-feature", "lambdamart", "listnet", "lr2ppo"]
+RUNS = {"best-feature.R0.s0", "lambdamart.R0.s0", "lambdamart.R1.s0", "listnet.R0.s0",
+        "listnet.R1.s0", "lr2ppo.R2.s0"}  # fmt: skip
+JOBS = RUNS | {"lr2ppo-base.R0.s0", "lr2ppo-reward.R1.s0"}
+
+
+def lines(seed: int, first: int, queries: int, features: int, levels: int = 2) -> str:
+    """Rows of LETOR whose first feature says most of the grade, the second some."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for query in range(first, first + queries):
+        x = draw.normal(size=(draw.integers(5, 10), features))
+        grades = np.clip(np.rint(x[:, 0] + 0.4 * x[:, 1] + 0.7), 0, levels).astype(int)
+        for grade, values in zip(grades, x, strict=True):
+            said = " ".join(f"{i}:{value:.5g}" for i, value in enumerate(values, 1))
+            found.append(f"{grade} qid:{query} {said}\n")
+    return "".join(found)
+
+
+def fill(root: Path) -> Path:
+    """A source of 12 queries with 6 features, and a target of two files with 4, 8 and 6 queries.
+
+    One query of the second file has no relevant document.
+    """
+    root.mkdir(exist_ok=True)
+    (root / "source.txt").write_text(lines(1, 101, 12, 6, levels=4))
+    (root / "a.txt").write_text(lines(2, 1, 8, 4))
+    none = "0 qid:14 1:1 2:0 3:0 4:.5\n0 qid:14 1:.25 2:0 3:0 4:0\n"
+    (root / "b.txt").write_text(lines(3, 9, 5, 4) + none)
+    return root
+
+
+def bench(root: Path, *words: str, out: str = "out") -> list[str]:
+    target = ["--target", str(root / "a.txt"), str(root / "b.txt")]
+    names = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+    usual = ["--seeds", "1", *target, "--out", str(root / out)]
+    return ["letor", "bench", *names, *usual, *words[len(names) :]]
+
+
+def pair(root: Path, *words: str, out: str = "out") -> list[str]:
+    return bench(root, *words, "--source", str(root / "source.txt"), out=out)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """A folder in which all of `NAMES` were trained on both folds. It is only read."""
+    root = fill(tmp_path_factory.mktemp("letor") / "w")
+    assert main(pair(root, *NAMES, "--dataset", "tiny")) == 0
+    return root
+
+
+@pytest.fixture
+def root(done, tmp_path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(done, tmp_path / "w"))
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    return fill(tmp_path / "files")
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All that a benchmark made, but for logs."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name != ".lock" and path.parent.name != "logs"
+    }
+
+
+def results(out: Path) -> dict[str, object]:
+    """What came of a benchmark, but for what the clock says."""
+    found: dict[str, object] = {}
+    for path in sorted(out.glob("*.json")):
+        content = json.loads(path.read_bytes())
+        for run in content["runs"]:
+            for name in ("seconds", "seconds_before", "date"):
+                del run["training"][name]
+        found[path.name] = content
+    for path in sorted([*out.glob("predictions/*"), *out.glob("scores/*.npy"),
+                        *out.glob("rankers/*/*"), *out.glob("*.parquet")]):  # fmt: skip
+        found[str(path.relative_to(out))] = path.read_bytes()
+    return found
+
+
+def kept(words: list[str], capsys) -> str:
+    """How many trainings were there, of a benchmark that goes on."""
+    capsys.readouterr()
+    assert main(words) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "were done before" in line]
+    return said[0].removesuffix(" trainings were done before") if said else "0"
+
+
+def made(words: list[str], capsys) -> set[str]:
+    """The trainings that were done now, as they are told."""
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr().out.splitlines()
+    return {line.split(":")[0] for line in said if ": " in line and "trained in" in line}
+
+
+def refused(words: list[str], capsys) -> str:
+    """A benchmark that must not begin, and its one message."""
+    capsys.readouterr()
+    try:
+        code = main(words)
+    except SystemExit as left:
+        code = left.code
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, ""), said.err
+    assert said.err.count("error:") == 1 and "Traceback" not in said.err
+    out = Path(words[words.index("--out") + 1])
+    assert not list(out.glob("*.json")) and not list(out.glob("rankers/*"))
+    return said.err
+
+
+# What it makes.
+
+
+def test_there_is_a_result_of_each_run_and_a_ranker_of_each_training(done):
+    out = done / "out"
+    assert {path.stem for path in out.glob("*.json")} == RUNS
+    assert {path.stem for path in (out / "predictions").iterdir()} == RUNS
+    folds = {f"{job}.fold{fold}" for job in JOBS for fold in (1, 2)}
+    assert {path.name for path in (out / "rankers").iterdir()} == folds
+    assert {path.stem for path in (out / "logs").iterdir()} == folds
+    assert {path.name for path in (out / "scores").iterdir()} == {
+        f"{name}.{end}" for name in folds for end in ("json", "npy")
+    }
+    assert not list((out / ".working").glob("*"))
+
+
+def test_every_query_is_tested_once_with_its_grades_in_the_order_of_the_file(done):
+    gold = pq.read_table(done / "out" / "gold.parquet").to_pylist()
+    expected = []
+    for fold, name in enumerate(("a.txt", "b.txt"), 1):
+        places: dict[str, int] = {}
+        for line in (done / name).read_text().splitlines():
+            grade, query = line.split()[0], line.split()[1].removeprefix("qid:")
+            places[query] = places.get(query, 0) + 1
+            expected.append((f"{fold}/{query}", str(places[query]), int(grade)))
+    assert [(row["clip_id"], row["label"], row["grade"]) for row in gold] == expected
+    assert all(row["movie_id"] == row["clip_id"] for row in gold)
+
+
+def test_the_scorer_alone_comes_to_the_same_numbers(done, tmp_path, capsys):
+    """The files that are left, through the scorer's own command."""
+    out = done / "out"
+    for run in sorted(RUNS):
+        made_by = read(out / f"{run}.json")
+        own = tmp_path / f"{run}.json"
+        words = ["--gold", str(out / "gold.parquet"), "--predictions",
+                 f"{run}={out / 'predictions' / run}.parquet", "--json", str(own)]  # fmt: skip
+        assert scorer(words) == 0
+        found = read(own)
+        assert found.runs[0].measures == made_by.runs[0].measures
+        assert found.runs[0].by_film == made_by.runs[0].by_film
+        assert found.references == made_by.references and found.gold == made_by.gold
+    capsys.readouterr()
+
+
+def test_predictions_are_the_scores_of_the_folds_one_after_the_other(done):
+    out = done / "out"
+    gold = pq.read_table(out / "gold.parquet")
+    for run in RUNS:
+        scores = [np.load(out / "scores" / f"{run}.fold{fold}.npy") for fold in (1, 2)]
+        table = pq.read_table(out / "predictions" / f"{run}.parquet")
+        assert table["score"].to_numpy().tolist() == np.concatenate(scores).tolist()
+        assert table.select(["clip_id", "label"]) == gold.select(["clip_id", "label"])
+
+
+def test_a_result_says_what_it_is_of(done):
+    result = read(done / "out" / "lr2ppo.R2.s0.json")
+    about = result.about
+    assert (about.dataset, about.protocol, about.regime) == ("tiny", "honest", "R2")
+    assert result.conventions.empty == "skip" and result.conventions.max_grade == 2
+    assert (result.gold.clips, result.gold.clips_without_relevant_label) == (14, 1)
+    (run,) = result.runs
+    told = run.training
+    assert (run.name, told.method, told.seed) == ("lr2ppo.R2.s0", "lr2ppo", 0)
+    assert told.published == "table 2: LR2PPO"
+    assert told.options == {"folds": "1 2", "space": "usual", "percent": "10"}
+    assert told.command == (
+        "lrmovienet letor bench lr2ppo --target a.txt b.txt --source source.txt "
+        "--protocol honest --regimes R2"
+    )
+    assert str(done) not in (done / "out" / "lr2ppo.R2.s0.json").read_text()
+    facts = [json.loads((done / "out/scores" / f"lr2ppo.R2.s0.fold{fold}.json").read_bytes())
+             for fold in (1, 2)]  # fmt: skip
+    assert told.seconds == pytest.approx(np.mean([fact["seconds"] for fact in facts]))
+    assert told.parameters == max(fact["parameters"] for fact in facts) > 0
+    before = [
+        sum(json.loads((done / f"out/scores/{job}.fold{fold}.json").read_bytes())["seconds"]
+            for job in ("lr2ppo-base.R0.s0", "lr2ppo-reward.R1.s0"))
+        for fold in (1, 2)
+    ]  # fmt: skip
+    assert told.seconds_before == pytest.approx(np.mean(before))
+    usual = read(done / "out" / "listnet.R0.s0.json").runs[0].training
+    assert usual.options == {"folds": "1 2", "space": "usual"} and usual.seconds_before == 0
+    trees = read(done / "out" / "lambdamart.R0.s0.json").runs[0].training
+    assert trees.seed is None
+
+
+def test_the_table_of_its_results(done, capsys):
+    assert main(["letor", "table", str(done / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "### tiny, honest protocol" in text and "13 queries with a relevant" in text
+    shown = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert [name for name in shown if "*" not in name and name != "method"].count("lambdamart") == 1
+    assert "lr2ppo, 10 % of pairs" in shown and "*random order, expected*" in shown
+
+
+def test_a_feature_that_says_the_grade_is_found(done):
+    """Not only do files fit together: what is learned ranks the target."""
+    measures = {
+        run: read(done / "out" / f"{run}.json").runs[0].measures["ndcg@10"].mean for run in RUNS
+    }
+    random = read(done / "out" / "listnet.R1.s0.json").references["random"]["ndcg@10"]
+    assert measures["listnet.R1.s0"] > random + 0.1
+
+
+# Kept.
+
+
+def test_a_second_call_does_nothing(root, capsys, monkeypatch):
+    """Not even on another day."""
+    before = contents(root / "out")
+    real = time.strftime
+    monkeypatch.setattr(time, "strftime", lambda form, *of: real(form, *of) if of else "2999-01-01")
+    words = pair(root, *NAMES, "--dataset", "tiny")
+    assert kept(words, capsys) == "16 of 16"
+    assert contents(root / "out") == before
+    # A part of the methods is no other benchmark, nor are more processes, nor words by commas.
+    assert kept(pair(root, "lr2ppo,listnet", "--dataset", "tiny", "--processes", "3"),
+                capsys) == "10 of 10"  # fmt: skip
+    assert contents(root / "out") == before
+
+
+def test_a_name_of_the_sets_is_no_other_training(root, capsys):
+    assert kept(pair(root, *NAMES, "--dataset", "other"), capsys) == "16 of 16"
+    assert {read(path).about.dataset for path in (root / "out").glob("*.json")} == {"other"}
+
+
+def test_files_elsewhere_with_the_same_bytes_are_the_same(root, tmp_path, capsys):
+    moved = fill(tmp_path / "moved")
+    shutil.move(root / "out", moved / "out")
+    assert kept(pair(moved, *NAMES, "--dataset", "tiny"), capsys) == "16 of 16"
+
+
+@pytest.mark.slow
+def test_what_is_damaged_is_made_again_to_the_same(root, done, capsys):
+    """Each in its own way; a start that is made again to the same leaves the rest as it is."""
+    scores = root / "out" / "scores"
+    (scores / "listnet.R0.s0.fold1.npy").write_bytes(
+        (scores / "listnet.R0.s0.fold1.npy").read_bytes()[:100]
+    )
+    (scores / "listnet.R1.s0.fold2.npy").write_bytes(b"")
+    (scores / "best-feature.R0.s0.fold1.json").write_text('{"key": "other"}')
+    (scores / "best-feature.R0.s0.fold2.json").write_text("[1, 2]")
+    (scores / "lambdamart.R0.s0.fold1.json").write_text('{"key"')
+    np.save(scores / "lambdamart.R1.s0.fold1.npy", np.zeros(3))
+    (scores / "lambdamart.R1.s0.fold2.npy").unlink()
+    shutil.rmtree(root / "out" / "rankers" / "lr2ppo-reward.R1.s0.fold2")
+    assert made(pair(root, *NAMES, "--dataset", "tiny"), capsys) == {
+        "listnet R0 seed 0 fold 1", "listnet R1 seed 0 fold 2", "best-feature R0 seed 0 fold 1",
+        "best-feature R0 seed 0 fold 2", "lambdamart R0 seed 0 fold 1",
+        "lambdamart R1 seed 0 fold 1", "lambdamart R1 seed 0 fold 2",
+        "lr2ppo-reward R1 seed 0 fold 2",
+    }  # fmt: skip
+    assert results(root / "out") == results(done / "out")
+
+
+@pytest.mark.slow
+def test_only_what_depends_on_a_change_is_made_again(root, capsys):
+    """Pairs are R1 and R2's alone; a seed is more; a file is of all folds."""
+    words = ["lambdamart", "lr2ppo", "best-feature", "--dataset", "tiny"]
+    assert made(pair(root, *words, "--percent", "40"), capsys) == {
+        f"{job} fold {fold}" for fold in (1, 2)
+        for job in ("lambdamart R1 seed 0", "lr2ppo-reward R1 seed 0", "lr2ppo R2 seed 0")
+    }  # fmt: skip
+    again = pair(root, "listnet", "lambdamart", "--dataset", "tiny", "--regimes", "R0",
+                 "--seeds", "2")  # fmt: skip
+    before = contents(root / "out")
+    assert made(again, capsys) == {f"listnet R0 seed 1 fold {fold}" for fold in (1, 2)}
+    after = contents(root / "out")
+    assert {name for name in before if before[name] != after[name]} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["source.txt", "a.txt"])
+def test_another_file_makes_all_again(root, name, capsys):
+    path = root / name
+    path.write_text(path.read_text() + "# one line more\n")
+    words = pair(root, "best-feature", "lambdamart", "--dataset", "tiny")
+    assert kept(words, capsys) == "0"
+    assert kept(words, capsys) == "6 of 6"
+
+
+# What a set alone, or a fold alone, gives.
+
+
+@pytest.mark.slow
+def test_one_set_alone_has_r0_only(files, capsys):
+    assert main(bench(files, "best-feature", "lambdamart", "--scaling", "standard")) == 0
+    out = files / "out"
+    assert {p.stem for p in out.glob("*.json")} == {"best-feature.R0.s0", "lambdamart.R0.s0"}
+    told = read(out / "lambdamart.R0.s0.json").runs[0].training
+    assert told.options == {"folds": "1 2", "scaling": "standard"}
+    assert "--source" not in told.command and "--scaling standard" in told.command
+    assert main(["letor", "table", str(out)]) == 0
+    assert "**Trained on the grades of the other folds**" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_layers_have_no_r0(files, capsys):
+    words = pair(files, "lambdamart", "listnet", "--space", "layers", "--folds", "2")
+    assert main(words) == 0
+    assert {p.stem for p in (files / "out").glob("*.json")} == {"lambdamart.R1.s0", "listnet.R1.s0"}
+    gold = pq.read_table(files / "out" / "gold.parquet")["clip_id"].to_pylist()
+    assert set(gold) == {f"2/{query}" for query in range(9, 15)}
+    told = read(files / "out" / "listnet.R1.s0.json").runs[0].training
+    assert told.options == {"folds": "2", "space": "layers", "percent": "10"}
+    assert "--folds 2" in told.command and "--space layers" in told.command
+
+
+@pytest.mark.slow
+def test_the_released_protocol_tests_lists_of_20_and_counts_empty_ones(files, capsys):
+    assert main(pair(files, "lambdamart", "--protocol", "released", "--regimes", "R0")) == 0
+    out = files / "out"
+    gold = pq.read_table(out / "gold.parquet").to_pydict()
+    parts = [resampled(read_documents(files / name, None)) for name in ("a.txt", "b.txt")]
+    assert gold["label"] == [str(place) for place in range(1, 21)] * 14
+    assert gold["grade"] == np.concatenate([grades_of(part) for part in parts]).tolist()
+    result = read(out / "lambdamart.R0.s0.json")
+    assert result.conventions.empty == "one" and result.about.protocol == "released"
+    assert result.gold.clips_without_relevant_label >= 1
+    assert main(["letor", "table", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "protocol of the released scripts" in said
+    assert "In the columns of k they are counted as 1." in said
+
+
+@pytest.mark.slow
+def test_folders_of_folds_and_one_file_that_is_cut(files, tmp_path, capsys):
+    """Both ways to give a target end in results whose gold is what the folds say."""
+    for fold in (1, 2, 3):
+        for i, part in enumerate(("train", "vali", "test")):
+            path = tmp_path / "set" / f"Fold{fold}" / f"{part}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(lines(10 * fold + i, 100 * fold + 10 * i, 6, 4))
+    whole = tmp_path / "set"
+    out = tmp_path / "out"
+    words = ["letor", "bench", "best-feature", "--out", str(out), "--target"]
+    assert main([*words, str(whole)]) == 0
+    queries = pq.read_table(out / "gold.parquet")["clip_id"].to_pylist()
+    assert list(dict.fromkeys(queries)) == [
+        f"{fold}/{100 * fold + 20 + i}" for fold in (1, 2, 3) for i in range(6)
+    ]
+    (whole / "Fold2" / "train.txt").write_text(lines(77, 200, 6, 4))
+    capsys.readouterr()
+    assert made([*words, str(whole)], capsys) == {"best-feature R0 seed 0 fold 2"}
+    shutil.rmtree(out)
+    assert main([*words, str(files / "a.txt"), "--parts", "3"]) == 0
+    queries = pq.read_table(out / "gold.parquet")["clip_id"].to_pylist()
+    folds = Folds([files / "a.txt"], None, 3)
+    assert list(dict.fromkeys(queries)) == [
+        f"{fold}/{query}" for fold in (1, 2, 3) for query in folds[fold].test.queries
+    ]
+    assert len({query.split("/")[1] for query in queries}) == 8
+    told = read(out / "best-feature.R0.s0.json").runs[0].training
+    assert told.command.endswith("--parts 3")
+
+
+# What goes wrong.
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nosuch"], "no method 'nosuch'; there are: best-feature"),
+        (["listnet", "--regimes", "R2"], "listnet: is of R0 and R1, not of R2"),
+        (["best-feature", "--space", "layers"], "best-feature: is of R0, not of R1 or R2"),
+        (["--folds", "9"], "--folds 9: there are the folds 1 to 2"),
+        (["--folds", "0"], "--folds 0: there are the folds 1 to 2"),
+        (["--parts", "1"], "--parts 1: give 2 to 4096"),
+        (["--processes", "0"], "--processes 0: give 1 to 4096"),
+        (["--seeds", "0"], "--seeds 0: give 1 to 4096"),
+        (["--percent", "7"], "percent"),
+        (["--space", "layers", "--regimes", "R0"], "--space layers: in R0 nothing trains"),
+        (["--protocol", "released", "--space", "same"], "--space: the released protocol"),
+        (["--device", "cuda"], "cuda"),
+    ],
+)
+def test_wrong_options_are_one_message(files, words, message, capsys):
+    if "cuda" in words:
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("a GPU is here")
+    said = refused(pair(files, *words), capsys)
+    assert message in said
+    assert not (files / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--protocol", "released"], "--protocol: is about two sets"),
+        (["--space", "principal"], "--space: is about two sets"),
+        (["--regimes", "R0", "R1"], "--regimes: is about two sets"),
+        (["lr2ppo"], "lr2ppo: is of R2, not of R0"),
+    ],
+)
+def test_what_needs_a_source_says_so(files, words, message, capsys):
+    said = refused(bench(files, *words), capsys)
+    assert message in said and "--source" in said
+    assert not (files / "out").exists()
+
+
+def test_without_a_target_nothing_is_tested(files, capsys):
+    said = refused(["letor", "bench", "--out", str(files / "out")], capsys)
+    assert "--target: say what is tested" in said
+
+
+def zeros(text: str) -> str:
+    return "".join("0" + line[1:] for line in text.splitlines(True))
+
+
+def test_a_set_without_relevant_documents_is_refused_before_anything_is_trained(tmp_path, capsys):
+    fold = tmp_path / "set" / "Fold1"
+    fold.mkdir(parents=True)
+    for i, part in enumerate(("train", "vali", "test")):
+        (fold / f"{part}.txt").write_text(lines(i, 10 * i, 3, 4))
+    words = ["letor", "bench", "--target", str(fold.parent), "--out", str(tmp_path / "out")]
+    kept = (fold / "vali.txt").read_text()
+    (fold / "vali.txt").write_text(zeros(kept))
+    assert (
+        "vali.txt: of fold 1, the queries that weights are chosen by (3) have no relevant document"
+        in refused(words, capsys)
+    )
+    (fold / "vali.txt").write_text(kept)
+    (fold / "test.txt").write_text(zeros((fold / "test.txt").read_text()))
+    assert "test.txt: no document that is tested is relevant" in refused(words, capsys)
+
+
+def test_files_without_grades_are_refused_by_name(files, capsys):
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    np.savez(files / "bare.npz", X=x, qid=np.array([51, 51, 52, 52, 53, 53]))
+    words = ["letor", "bench", "best-feature", "--out", str(files / "out"), "--target"]
+    said = refused([*words, str(files / "bare.npz"), "--parts", "3"], capsys)
+    assert "bare.npz: has no grades, so nothing can be learned or scored" in said
+
+
+def failed(words: list[str], capsys) -> str:
+    """A benchmark all of whose trainings fail; what it says at its end."""
+    capsys.readouterr()
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.count("error:") == 1 and "Traceback" not in said
+    return said
+
+
+def test_files_that_do_not_fit_are_told_by_name(files, capsys):
+    """Before anything is trained."""
+    words = ["letor", "bench", "best-feature", "--out", str(files / "out"), "--target"]
+    for more, message in [
+        ([str(files / "nosuch.txt"), str(files / "a.txt")], "nosuch.txt"),
+        ([str(files)], "has no folders Fold1, Fold2"),
+        ([str(files / "a.txt"), "--parts", "9"], "a.txt: 8 queries cannot be cut into 9 parts"),
+        ([str(files / "a.txt"), str(files / "a.txt")], "a.txt: query 1 is in a.txt too"),
+        ([str(files / "a.txt"), str(files / "source.txt")], "files of one set have the same"),
+    ]:
+        assert message in refused([*words, *more], capsys), more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("same", "--space same: source.txt has 6 features and b.txt 4"),
+        ("named", "--space named: source.txt has 6 features; what they are is known of"),
+    ],
+)
+def test_a_space_that_does_not_fit_fails_by_its_name(files, space, message, capsys):
+    words = pair(files, "best-feature", "lr2ppo-reward", "--space", space, "--folds", "1")
+    said = failed(words, capsys)
+    assert "2 of 3 trainings failed, and 1 that start from them were not tried" in said
+    assert message in said and "lr2ppo-base R0 seed 0 fold 1" in said
+
+
+def test_two_benchmarks_do_not_write_into_one_folder(files, capsys):
+    out = files / "out"
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = refused(bench(files, "best-feature"), capsys)
+    assert f"{out}: another benchmark writes here" in said
+
+
+# Processes.
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_two_processes_make_what_one_does(done, files):
+    assert main(pair(files, *NAMES, "--dataset", "tiny", "--processes", "2")) == 0
+    assert results(files / "out") == results(done / "out")
+
+
+def started(words: list[str]) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "lrmovienet", *words]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_for(out: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 120
+    while not list(out.glob(pattern)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_benchmark_that_was_killed_goes_on_to_the_same(done, files):
+    words = pair(files, *NAMES, "--dataset", "tiny")
+    out = files / "out"
+    for pattern in ("scores/lr2ppo-base*.json", ".working/lr2ppo.R2*/*/*", "scores/listnet.R1*"):
+        process = started(words)
+        wait_for(out, pattern)
+        process.kill()
+        process.communicate(timeout=60)
+    process = started(words)
+    said, wrong = process.communicate(timeout=200)
+    assert process.returncode == 0, wrong
+    assert "of 16 trainings were done before" in said
+    assert results(out) == results(done / "out")
+    assert not list((out / ".working").glob("*"))
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            content = path.read_text()
+        except OSError:
+            continue
+        if (
+            int(content.rsplit(")", 1)[1].split()[1]) == pid
+            and "spawn_main" in (path.parent / "cmdline").read_text()
+        ):
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found by /proc")
+def test_a_process_that_is_killed_fails_its_training_alone(done, files):
+    words = pair(files, *NAMES, "--dataset", "tiny")
+    out = files / "out"
+    process = started(words)
+    wait_for(out, ".working/lr2ppo-reward.R1.s0.fold1/*/*")
+    for child in children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    _, wrong = process.communicate(timeout=200)
+    assert process.returncode == 2 and "was ended by SIGKILL (out of memory?)" in wrong
+    assert "1 of 16 trainings failed, and 1 that start from them were not tried" in wrong
+    assert "the other 14 are done" in wrong
+    assert not (out / "lr2ppo.R2.s0.json").exists() and (out / "listnet.R1.s0.json").exists()
+    assert main(words) == 0
+    assert results(out) == results(done / "out")
+
+
+def test_tested_documents_are_those_that_rankers_score(done):
+    """A ranker of a fold, loaded again, gives the kept scores on its own test part."""
+    from baselines.letor.study import Setting, fold_seen
+    from baselines.letor.work import Job, ranker_folder
+
+    setting = Setting(
+        (done / "a.txt", done / "b.txt"), (done / "source.txt",), None, "honest", None, "log", 10, 5
+    )  # fmt: skip
+    for method, regime in (("listnet", "R1"), ("lr2ppo", "R2"), ("lambdamart", "R0")):
+        for fold in (1, 2):
+            seen = fold_seen(setting, fold, METHODS[method].trees)
+            kind = type(METHODS[method].make(_machine(), 2, {}))
+            job = Job(fold, method, regime, 0)
+            ranker = kind.load(ranker_folder(done / "out", job))
+            scores = np.concatenate([ranker.score(record) for record in seen.test])
+            assert np.array_equal(scores, np.load(done / "out" / "scores" / f"{job.name}.npy"))
+            assert isinstance(seen.graded, Documents)
+
+
+def _machine():
+    from baselines.learning.machine import Machine
+
+    return Machine()
