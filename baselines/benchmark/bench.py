@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from baselines.benchmark.drive import drive, refuse_failures
 from baselines.benchmark.given import given, in_regime
 from baselines.benchmark.inputs import of_method, of_workspace
 from baselines.benchmark.jobs import Job, chosen, draws, jobs, starting_point, waits_for
@@ -81,6 +82,8 @@ class Bench:
         self.failed: dict[Job, str] = {}
         self.lost: set[Job] = set()
         """Jobs that were not tried, as what they wait for failed."""
+        self.kept = 0
+        """Jobs that were done before."""
         self.trials: dict[Job, dict[str, Any]] = {}
         """What came of those that are done."""
 
@@ -99,32 +102,21 @@ class Bench:
         Raises:
             UserError: some failed; all others are done.
         """
-        todo, running = list(self.jobs), dict[str, Job]()
-        config, kept = self.config, 0
+        config, jobs = self.config, self.jobs
         with (
             self._alone(),
-            progress("bench", len(todo), "trainings") as advance,
-            Pool(min(config.processes, len(todo)), config.gpus * (config.device == "cuda")) as pool,
+            progress("bench", len(jobs), "trainings") as advance,
+            Pool(min(config.processes, len(jobs)), config.gpus * (config.device == "cuda")) as pool,
         ):
-            while todo or running:
-                job = self._next(todo) if pool.free else None
-                if job is not None:
-                    todo.remove(job)
-                    task = self._begin(job)
-                    if task is None:
-                        kept += job in self.keys
-                        advance(1)
-                    else:
-                        pool.give(task)
-                        running[task.ranker] = job
-                    continue
-                assert running, "a job waits for one that is not there"
-                for task, done in pool.wait():
-                    self._end(running.pop(task.ranker), task, done)
-                    advance(1)
-        if kept:
-            say(f"{kept} of {len(self.jobs)} trainings were done before")
-        self._close()
+            drive(
+                pool, jobs, self.waits.__getitem__, self._settled, self._begin, self._end, advance
+            )
+        if self.kept:
+            say(f"{self.kept} of {len(jobs)} trainings were done before")
+        failed = {job.said: (why, self.log(job)) for job, why in self.failed.items()}
+        refuse_failures(failed, len(self.lost), len(self.keys), jobs)
+        runs = [job for job in self.keys if job.trial is None]
+        say(f"{len(runs)} results in {self.out}; as tables: lrmovienet leaderboard {self.out}")
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -138,11 +130,8 @@ class Bench:
         ):
             yield
 
-    def _next(self, todo: list[Job]) -> Job | None:
-        """The first job that waits for nothing; what can never be done is one, too."""
-        return next(
-            (job for job in todo if self.waits[job] <= {*self.keys, *self.failed, *self.lost}), None
-        )
+    def _settled(self) -> set[Job]:
+        return {*self.keys, *self.failed, *self.lost}
 
     def _begin(self, job: Job) -> Task | None:
         """The task of a job, or None where it is done, or has come to nothing."""
@@ -166,6 +155,7 @@ class Bench:
         })  # fmt: skip
         if self._is_done(job, key, drawn):
             self.keys[job] = key
+            self.kept += 1
             return None
         self.keys.pop(job, None)
         facts: dict[str, Any] = {"method": job.method, "key": key}
@@ -327,21 +317,6 @@ class Bench:
     def log(self, job: Job) -> Path:
         """Where what a job prints is written."""
         return self.out / "logs" / f"{job.name}.log"
-
-    def _close(self) -> None:
-        """Say what to do next, and what failed."""
-        runs = [job for job in self.keys if job.trial is None]
-        if not self.failed:
-            say(f"{len(runs)} results in {self.out}; as tables: lrmovienet leaderboard {self.out}")
-            return
-        lines = [f"{job.said}: {why} (log: {self.log(job)})" for job, why in self.failed.items()]
-        more = [f"… and {len(lines) - 10} more"] if len(lines) > 10 else []
-        also = f", and {len(self.lost)} that wait for them were not tried" if self.lost else ""
-        raise UserError(
-            f"{len(lines)} of {len(self.jobs)} trainings failed{also}; the other "
-            f"{len(self.keys)} are done. Put it right and run the same command again.\n  "
-            + "\n  ".join([*lines[:10], *more])
-        )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ all folds; ``gold.parquet`` and ``predictions/``, which `eval/score.py` takes; `
 ``rankers/`` of each fold; ``cache/`` with the files as arrays, and ``logs/``.
 """
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,16 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.benchmark.bench import locked, say
+from baselines.benchmark.drive import drive, refuse_failures
 from baselines.benchmark.pool import Pool
 from baselines.benchmark.work import Done
 from baselines.data import Regime
+from baselines.letor.asked import before, chosen, folds_of, regimes_of, waits
 from baselines.letor.documents import Documents
 from baselines.letor.folds import Folds
+from baselines.letor.leaks import shared
 from baselines.letor.methods import METHODS
 from baselines.letor.queries import grades_of
 from baselines.letor.read import read
-from baselines.letor.released import resampled
-from baselines.letor.study import Setting, grade_limit
+from baselines.letor.released import PAIRS
+from baselines.letor.spaces import require as require_space
+from baselines.letor.spaces import usual_space
+from baselines.letor.study import Setting, grade_limit, tested
 from baselines.letor.verb import LetorBenchConfig
 from baselines.letor.work import (
     Job,
@@ -40,35 +47,38 @@ from eval.runs import RunError
 from eval.score import judge
 from eval.scoring import Options
 from lrmovienet.errors import UserError
-from lrmovienet.files import atomic_open, sha256_of
+from lrmovienet.files import atomic_open, sha256_of, write_json
 from lrmovienet.progress import progress
 
 VERSION = 1
 """Raised when the same files and options would give other rankers."""
+COPIED = 0.05
+"""Share of the tested rows that may be in the source, bit for bit; more is no chance."""
 
 
 class Bench:
     """One call of `lrmovienet letor bench`."""
 
     def __init__(self, config: LetorBenchConfig) -> None:
-        """Look at all that can be seen to be wrong, and read what is tested.
+        """Look at all options that can be seen to be wrong.
 
         Raises:
-            UserError: an option or a file is wrong.
+            UserError: an option is.
         """
         regimes = regimes_of(config)
         self.config, self.out = config, config.out
+        cache = config.cache or config.out / "cache"
         self.setting = Setting(
-            tuple(config.target), tuple(config.source), config.out / "cache", config.protocol,
-            config.space, config.scaling, config.percent, config.parts,
+            tuple(config.target), tuple(config.source), cache, config.protocol, config.space,
+            config.scaling or "log", config.percent or 10, config.parts,
         )  # fmt: skip
         self.target = self.setting.folds
+        self.source = Folds(config.source, cache) if config.source else None
         self.folds = folds_of(config.folds, self.target)
+        names = [name for word in config.methods for name in word.split(",") if name]
         self.runs = [
             Job(0, name, regime, seed)
-            for name in chosen(
-                [n for word in config.methods for n in word.split(",") if n], regimes
-            )
+            for name in chosen(names, regimes)
             for regime in METHODS[name].regimes
             if regime in regimes
             for seed in range(config.seeds if METHODS[name].seeded else 1)
@@ -80,96 +90,157 @@ class Bench:
         self.failed: dict[Job, str] = {}
         self.lost: set[Job] = set()
         """Jobs that were not tried, as what they start from failed."""
+        self.kept = 0
+        """Jobs that were done before."""
 
     def run(self) -> None:
         """Do all jobs that are not done, and write results of all runs that are whole.
 
         Raises:
-            UserError: some failed; all others are done.
+            UserError: a file is wrong, OUT is of other sets or options, or some trainings failed;
+                all others are done then.
         """
         refusal = f"{self.out}: another benchmark writes here. Wait for it, or give another --out."
         with locked(self.out / ".lock", refusal):
             self.tests = [self._test(number) for number in self.folds]
-            limit = max(map(grade_limit, self.tests))
-            if self.config.protocol == "honest" and not any(grades_of(t).any() for t in self.tests):
+            if not any(grades_of(test).any() for test in self.tests):
                 raise UserError(f"{self.tests[0].name}: no document that is tested is relevant.")
-            self.files = {number: self._files(number) for number in self.folds}
-            self._train()
+            self._look_at_source()
+            self.identity = self._identity()
             self._write_gold()
+            say(f"{len(self.runs)} runs over {len(self.folds)} folds: {len(self.jobs)} trainings")
+            self._train()
             for run in self.runs:
                 jobs = [replace(run, fold=fold) for fold in self.folds]
                 if all(job in self.keys for job in jobs):
-                    self._write_result(run, jobs, limit)
-            self._close()
+                    self._write_result(run, jobs)
+            failed = {
+                job.said: (why, self.out / "logs" / f"{job.name}.log")
+                for job, why in self.failed.items()
+            }
+            refuse_failures(failed, len(self.lost), len(self.keys), self.jobs)
+            shutil.rmtree(self.out / ".working", ignore_errors=True)
+            say(f"{len(self.runs)} results in {self.out}; lrmovienet letor table {self.out}")
 
     def _test(self, number: int) -> Documents:
         """The test part of a fold as it is scored.
 
         Raises:
-            UserError: it has no grades, or nothing that is relevant is there to choose weights by.
+            UserError: a file has no grades, or nothing that is relevant is there to choose by.
         """
         fold = self.target[number]
-        grades_of(fold.test)
-        if self.config.protocol == "released":
-            return resampled(fold.test)
-        if not grades_of(fold.vali).any():
+        if self.config.protocol == "honest" and not grades_of(fold.vali).any():
             raise UserError(
                 f"{fold.vali.name}: of fold {number}, the queries that weights are chosen by "
                 f"({len(fold.vali)}) have no relevant document. Give other or more queries."
             )
-        return fold.test
+        return tested(fold, self.config.protocol)
 
-    def _files(self, number: int) -> list[str]:
-        """Hashes of all that a fold and its source are made of."""
-        files = self.target.files(number)
-        if self.config.source:
-            files = [*files, *Folds(self.config.source, None).files(number)]
-        return [read(path, self.setting.cache).sha256 for path in files]
+    def _look_at_source(self) -> None:
+        """Settle the space, and see that the tested queries are not learned.
+
+        Raises:
+            UserError: the sets do not have the features that the space needs, or the source holds
+                what is tested.
+        """
+        if self.source is None:
+            return
+        queries, documents = set[str](), set[str]()
+        for number in self.folds:
+            source, fold = self.source.whole(number), self.target[number]
+            if self.config.protocol == "honest":
+                space = self.setting.space or usual_space(source, fold.train)
+                require_space(source, fold.train, space)
+                self.setting = replace(self.setting, space=space)
+            for part in (fold.vali, fold.test):
+                found = shared(source, part)
+                if len(found.equal) > len(part.x) * COPIED:
+                    raise UserError(
+                        f"{source.name}: {len(found.equal):,} of {len(part.x):,} rows of "
+                        f"{part.name} that are to be tested are in it. Give another --source."
+                    )
+            queries |= {*(found.queries or ())}
+            documents |= {*(found.documents or ())}
+        if queries or documents:
+            say(
+                f"the source and what is tested share {len(queries):,} ids of queries and "
+                f"{len(documents):,} documents; look: lrmovienet letor leaks"
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """All that results in OUT have in common; written there at first.
+
+        Raises:
+            UserError: what is in OUT has other sets or options.
+        """
+        setting, cache = self.setting, self.setting.cache
+        paths = {number: self.target.files(number) for number in self.folds}
+        learned = {n: self.source.learned(n) if self.source else [] for n in self.folds}
+        of_two = self.source is not None and setting.protocol == "honest"
+        single = len(setting.target) == 1 and self.target.official is None
+        identity = {
+            "version": [VERSION, RANKER_VERSION], "protocol": setting.protocol,
+            "target": {str(n): [read(p, cache).sha256 for p in paths[n]] for n in paths},
+            "source": {str(n): [read(p, cache).sha256 for p in learned[n]] for n in learned},
+            "space": setting.space if of_two else None,
+            "percent": setting.percent if of_two else None,
+            "scaling": setting.scaling if setting.protocol == "honest" else None,
+            "parts": setting.parts if single else None, "dataset": self._dataset(),
+        }  # fmt: skip
+        path = self.out / "setting"  # no result, so not *.json
+        try:
+            there = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            there = None
+        if isinstance(there, dict) and there != identity:
+            other = [name for name in identity if there.get(name) != identity[name]]
+            raise UserError(
+                f"{self.out}: holds results of other sets or options ({', '.join(other)} "
+                "differ), which must not be mixed. Give another --out, or delete it."
+            )
+        write_json(path, identity)
+        return identity
+
+    def _dataset(self) -> str:
+        """The name of the sets."""
+        if self.config.dataset:
+            return self.config.dataset
+        names = [", ".join(dict.fromkeys(path.resolve().name for path in paths))
+                 for paths in (self.config.source, self.config.target) if paths]  # fmt: skip
+        return " → ".join(names)
 
     def _train(self) -> None:
-        todo, running, kept = list(self.jobs), dict[str, Job](), 0
-        workers = min(self.config.processes, len(todo))
-        with progress("letor bench", len(todo), "trainings") as advance, Pool(workers, 0) as pool:
-            while todo or running:
-                job = self._next(todo) if pool.free else None
-                if job is not None:
-                    todo.remove(job)
-                    task = self._begin(job)
-                    if task is None:
-                        kept += job in self.keys
-                        advance(1)
-                    else:
-                        pool.give(task)
-                        running[job.name] = job
-                    continue
-                for task, done in pool.wait():
-                    self._end(running.pop(task.job.name), task, done)
-                    advance(1)
-        if kept:
-            say(f"{kept} of {len(self.jobs)} trainings were done before")
+        config, jobs = self.config, self.jobs
+        workers = min(config.processes, len(jobs))
+        gpus = config.gpus * (config.device == "cuda")
+        with (
+            progress("letor bench", len(jobs), "trainings") as advance,
+            Pool(workers, gpus) as pool,
+        ):
+            drive(pool, jobs, waits, self._settled, self._begin, self._end, advance)
+        if self.kept:
+            say(f"{self.kept} of {len(jobs)} trainings were done before")
 
-    def _next(self, todo: Sequence[Job]) -> Job | None:
-        """The first job that waits for nothing; what can never be done is one, too."""
-        settled = {*self.keys, *self.failed, *self.lost}
-        return next((job for job in todo if settled.issuperset(job.starts_from.values())), None)
+    def _settled(self) -> set[Job]:
+        return {*self.keys, *self.failed, *self.lost}
 
     def _begin(self, job: Job) -> Task | None:
         """The task of a job, or None where it is done, or cannot be."""
-        starts = list(job.starts_from.values())
-        if any(of not in self.keys for of in starts):
+        if waits(job) - self.keys.keys():
             self.lost.add(job)
             return None
-        config = self.config
-        key = sha256_of([
-            VERSION, RANKER_VERSION, job.name, options_of_method(job.method, config.device),
-            self.files[job.fold], config.protocol, config.space, config.scaling, config.parts,
-            job.regime != "R0" and config.percent, len(config.target),
-            [self.keys[of] for of in starts],
-        ])  # fmt: skip
+        key = self.key(job)
         if self._read(job, key) is not None:
             self.keys[job] = key
+            self.kept += 1
             return None
-        return Task(job, self.setting, self.out, key, config.device)
+        return Task(job, self.setting, self.out, key, self.config.device)
+
+    def key(self, job: Job) -> str:
+        """Hash of all that a job's ranker is made from; what it starts from is done."""
+        options = options_of_method(job.method, self.config.device)
+        after = [self.keys[of] for of in job.starts_from.values()]
+        return sha256_of([self.identity, job.name, options, after])
 
     def _read(self, job: Job, key: str) -> tuple[Scores, dict[str, Any]] | None:
         documents = len(grades_of(self.tests[self.folds.index(job.fold)]))
@@ -181,8 +252,9 @@ class Bench:
             say(f"{job.said}: failed: {done.failure}")
             return
         self.keys[job] = task.key
-        chosen_by = "" if done.score is None else f"NDCG@20 on vali {done.score:.4f}, "
-        say(f"{job.said}: {chosen_by}trained in {done.seconds:.1f} s")
+        by = "vali" if self.config.protocol == "honest" else "the test part, which chooses"
+        reached = "" if done.score is None else f"NDCG@20 on {by} {done.score:.4f}, "
+        say(f"{job.said}: {reached}trained in {done.seconds:.1f} s")
 
     def _write_gold(self) -> None:
         """The grades of all that is tested, as `eval/score.py` takes them; a query is a film."""
@@ -206,7 +278,7 @@ class Bench:
         with atomic_open(self.out / name) as file:
             pq.write_table(pa.table(columns), file)
 
-    def _write_result(self, run: Job, jobs: Sequence[Job], limit: int) -> None:
+    def _write_result(self, run: Job, jobs: Sequence[Job]) -> None:
         """Score a run on the tests of all folds, and write what came of it."""
         found = self._found(jobs)
         name = f"predictions/{run.run}.parquet"
@@ -214,7 +286,10 @@ class Bench:
         facts = [fact for _, fact in found]
         parameters = [fact["parameters"] for fact in facts if fact["parameters"] is not None]
         config = self.config
-        about = About(config.dataset, None, config.protocol, run.regime)
+        of_sets = {name: part for name, part in self.identity.items() if name != "percent"}
+        revision = sha256_of([of_sets, self.folds])[:12]
+        about = About(self._dataset(), revision, config.protocol, run.regime)
+        limit = max(map(grade_limit, self.tests))
         empty: Empty = "one" if config.protocol == "released" else "skip"
         try:
             result = judge(
@@ -246,110 +321,31 @@ class Bench:
         return float(np.mean(times))
 
     def _told(self, regime: Regime) -> dict[str, str]:
-        """What is not as usual, or has to be said of a number."""
-        config, told = self.config, {"folds": " ".join(map(str, self.folds))}
-        if config.source:
-            told["space"] = config.space or "usual"
-            told |= {"percent": str(config.percent)} if regime != "R0" else {}
-        return told if config.scaling == "log" else {**told, "scaling": config.scaling}
+        """What has to be said of a number: the source, and what of the target was seen."""
+        told = {"folds": " ".join(map(str, self.folds))}
+        if self.setting.scaling != "log":
+            told["scaling"] = self.setting.scaling
+        if self.source is None:
+            return told
+        told["source"] = ", ".join(path.resolve().name for path in self.config.source)
+        if self.config.protocol == "released":
+            return told | {"pairs": f"{PAIRS} a query"} if regime != "R0" else told
+        told["space"] = str(self.setting.space)
+        return told | {"percent": str(self.setting.percent)} if regime != "R0" else told
 
     def _command(self, run: Job) -> str:
         """The command that makes the run, without what is of this machine."""
         config = self.config
-        words = [run.method, "--target", *(path.name for path in config.target)]
-        words += ["--source", *(path.name for path in config.source)] if config.source else []
+        words = [run.method, "--target", *(path.resolve().name for path in config.target)]
+        if config.source:
+            words += ["--source", *(path.resolve().name for path in config.source)]
         words += ["--protocol", config.protocol, "--regimes", run.regime]
         usual = LetorBenchConfig()
-        for name in ("percent", "space", "scaling", "parts"):
+        words += [f"--seeds {run.seed + 1}"] if run.seed >= usual.seeds else []
+        for name in ("percent", "space", "scaling", "parts", "device"):
             if name == "percent" and run.regime == "R0":  # which sees no pairs
                 continue
             if getattr(config, name) != getattr(usual, name):
                 words += [f"--{name}", str(getattr(config, name))]
         words += ["--folds", *map(str, config.folds)] if config.folds else []
         return " ".join(["lrmovienet letor bench", *words])
-
-    def _close(self) -> None:
-        """Say what to do next, and what failed."""
-        if not self.failed:
-            say(f"{len(self.runs)} results in {self.out}; lrmovienet letor table {self.out}")
-            return
-        lines = [f"{job.said}: {why} (log: {self.out}/logs/{job.name}.log)"
-                 for job, why in self.failed.items()]  # fmt: skip
-        more = [f"… and {len(lines) - 10} more"] if len(lines) > 10 else []
-        also = f", and {len(self.lost)} that start from them were not tried" if self.lost else ""
-        raise UserError(
-            f"{len(lines)} of {len(self.jobs)} trainings failed{also}; the other {len(self.keys)} "
-            "are done. Put it right and run the same command again.\n  "
-            + "\n  ".join([*lines[:10], *more])
-        )
-
-
-def before(job: Job) -> list[Job]:
-    """All that a job starts from, directly or not; what is first needed first."""
-    found: list[Job] = []
-    for of in job.starts_from.values():
-        found += [*before(of), of]
-    return list(dict.fromkeys(found))
-
-
-def regimes_of(config: LetorBenchConfig) -> list[Regime]:
-    """The regimes that are asked for, or that the sets allow.
-
-    Raises:
-        UserError: an option is out of bounds, or does not go with another.
-    """
-    for name, least in (("seeds", 1), ("processes", 1), ("parts", 2)):
-        if not least <= getattr(config, name) <= 4096:
-            raise UserError(f"--{name} {getattr(config, name)}: give {least} to 4096.")
-    if not config.target:
-        raise UserError("--target: say what is tested: a folder with Fold1 to Fold5, or files.")
-    if config.device != "cpu":
-        from lrmovienet.encoders import require_device
-
-        require_device(config.device)
-    asked: list[Regime] = list(config.regimes)
-    if not config.source:
-        wrong = [name for name in ("space",) if getattr(config, name) is not None]
-        wrong += ["protocol"] if config.protocol == "released" else []
-        wrong += ["regimes"] if {"R1", "R2"} & set(asked) else []
-        if wrong:
-            raise UserError(
-                f"--{wrong[0]}: is about two sets. Give the set whose grades are learned: --source."
-            )
-        return ["R0"]
-    if config.protocol == "released" and config.space is not None:
-        raise UserError("--space: the released protocol maps features by a network. Leave it out.")
-    if config.space == "layers" and "R0" in asked:
-        raise UserError(
-            "--space layers: in R0 nothing trains the target's layer. Give --regimes R1 R2, or "
-            "another --space."
-        )
-    return asked or (["R1", "R2"] if config.space == "layers" else ["R0", "R1", "R2"])
-
-
-def chosen(names: Sequence[str], regimes: Sequence[Regime]) -> list[str]:
-    """The methods that are asked for; without names, all of the regimes.
-
-    Raises:
-        UserError: a name is unknown, or a method has none of the regimes.
-    """
-    if unknown := [name for name in names if name not in METHODS]:
-        raise UserError(f"no method {unknown[0]!r}; there are: {', '.join(METHODS)}.")
-    for name in names:
-        if not set(METHODS[name].regimes) & set(regimes):
-            raise UserError(
-                f"{name}: is of {' and '.join(METHODS[name].regimes)}, not of "
-                f"{' or '.join(regimes)}. Leave it out, or give another --regimes (R1 and R2 need "
-                "a --source)."
-            )
-    return [
-        name for name, method in METHODS.items()
-        if (not names or name in names) and set(method.regimes) & set(regimes)
-    ]  # fmt: skip
-
-
-def folds_of(asked: Sequence[int], target: Folds) -> list[int]:
-    """The folds that are tested. Raises UserError where one is not there."""
-    if wrong := [fold for fold in asked if not 1 <= fold <= len(target)]:
-        raise UserError(f"--folds {wrong[0]}: there are the folds 1 to {len(target)}.")
-    return sorted(set(asked)) or list(range(1, len(target) + 1))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baselines.letor.documents import Documents
+from baselines.letor.queries import grades_of
 from baselines.letor.read import read
 from lrmovienet.errors import UserError
 
@@ -61,15 +62,19 @@ class Folds:
 
     def files(self, number: int) -> list[Path]:
         """All that a fold is made of."""
+        return self.paths if self.official is None else list(self.official[number - 1])
+
+    def learned(self, number: int) -> list[Path]:
+        """What another set's fold of that number learns from: a training part, or all files."""
         if self.official is None:
             return self.paths
-        return list(self.official[(number - 1) % len(self)])
+        return [self.official[(number - 1) % len(self)][0]]
 
     def __getitem__(self, number: int) -> Fold:
         """The fold of a number, from 1.
 
         Raises:
-            UserError: a file is wrong, or two do not go together.
+            UserError: a file is wrong or without grades, or two do not go together.
             ValueError: there is no such fold.
         """
         if not 1 <= number <= len(self):  # fold 0 would learn what it tests
@@ -77,6 +82,8 @@ class Folds:
         if self.official is not None:
             files = [read(path, self.cache) for path in self.official[number - 1]]
             _check(files)
+            for file in files:
+                grades_of(file)
             return Fold(number, *files)
         parts = self._parts()
         rest = joined([part for i, part in enumerate(parts, 1) if i != number])
@@ -90,13 +97,13 @@ class Folds:
         return Fold(number, rest.take(np.sort(train)), rest.take(np.sort(vali)), parts[number - 1])
 
     def whole(self, number: int) -> Documents:
-        """What another set's fold of that number learns from: a training part, or all files."""
-        if self.official is not None:
-            return read(self.official[(number - 1) % len(self)][0], self.cache)
-        return joined([read(path, self.cache) for path in self.paths])
+        """The documents of `learned`."""
+        return joined([read(path, self.cache) for path in self.learned(number)])
 
     def _parts(self) -> list[Documents]:
         files = [read(path, self.cache) for path in self.paths]
+        for file in files:
+            grades_of(file)
         if len(files) > 1:
             _check(files)
             return files
@@ -121,7 +128,7 @@ def joined(parts: Sequence[Documents]) -> Documents:
     named = [part.documents for part in parts if part.documents is not None]
     return replace(
         first,
-        name=", ".join(part.name for part in parts),
+        name=", ".join(dict.fromkeys(part.name for part in parts)),
         sha256=" ".join(part.sha256 for part in parts),
         x=np.concatenate([part.x for part in parts]),
         grades=np.concatenate(graded) if len(graded) == len(parts) else None,

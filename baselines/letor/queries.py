@@ -59,9 +59,10 @@ def pairs_of(documents: Documents, domain: str, percent: int, seed: int) -> tupl
         raise UserError(f"{documents.name}: no query has documents of two grades: no pairs.")
     drawn = np.random.default_rng([seed, 17]).permutation(ends[-1])
     kept = np.sort(drawn[: max(1, round(percent / 100 * ends[-1]))])
+    cuts = np.searchsorted(kept, ends)
     found = []
     for i, item in enumerate(graded):
-        mine = kept[(kept >= ends[i]) & (kept < ends[i + 1])] - ends[i]
+        mine = kept[cuts[i] : cuts[i + 1]] - ends[i]
         if len(mine):
             found.append(Paired(item.record, pairs[i][mine]))
     return tuple(found)

@@ -62,7 +62,8 @@ class Side:
         if self.before or self.after or self.says:
             own = x
             fill = np.nan if self.scaling is None else 0.0
-            x = np.full((len(own), self.before + own.shape[1] + self.after + len(self.says)), fill)
+            columns = self.before + own.shape[1] + self.after + len(self.says)
+            x = np.full((len(own), columns), fill, np.float32)
             x[:, self.before : self.before + own.shape[1]] = own
             x[:, x.shape[1] - len(self.says) :] = self.says
         return replace(documents, x=np.ascontiguousarray(x, dtype=np.float32))
@@ -93,15 +94,11 @@ def meet(source: Documents, target: Documents, space: Space, kind: Kind, trees: 
     Raises:
         UserError: the collections do not have the features that the space needs.
     """
+    require(source, target, space)
     sides = [(source, Side()), (target, Side())]
     if space == "named":
         sides = [(part, Side(chosen=_places(part), by_query=True)) for part, _ in sides]
     shapes = [part.x.shape[1] for part, _ in sides]
-    if space == "same" and shapes[0] != shapes[1]:
-        raise UserError(
-            f"--space same: {source.name} has {shapes[0]} features and {target.name} {shapes[1]}. "
-            "Give --space principal, or layers; or named for 136 and 46."
-        )
     scaled = not trees or space == "principal"
     fitted = []
     for part, side in sides:
@@ -120,6 +117,19 @@ def meet(source: Documents, target: Documents, space: Space, kind: Kind, trees: 
         first = replace(fitted[0], after=widths[1], says=(0.0,))
         return Meeting(first, replace(fitted[1], before=widths[0], says=(1.0,)))
     return Meeting(*fitted)
+
+
+def require(source: Documents, target: Documents, space: Space) -> None:
+    """Refuse collections that do not have the features that the space needs, with a UserError."""
+    shapes = source.x.shape[1], target.x.shape[1]
+    if space == "same" and shapes[0] != shapes[1]:
+        raise UserError(
+            f"--space same: {source.name} has {shapes[0]} features and {target.name} {shapes[1]}. "
+            "Give --space principal, or layers; or named for 136 and 46."
+        )
+    if space == "named":
+        _places(source)
+        _places(target)
 
 
 def usual_space(source: Documents, target: Documents) -> Space:

@@ -1,8 +1,9 @@
 """What a ranker sees in each fold: the protocols ``honest`` and ``released``.
 
-``honest``: whole lists; features scaled by training documents of the fold; weights chosen on the
-fold's vali part; of the target a share of its training pairs, and never a grade; the test part is
-scored once. ``released`` is what the official scripts of LR²PPO do, in `baselines.letor.released`.
+``honest``: whole lists; features scaled by training documents of the fold; of the target a share
+of its training pairs, and no grade but those of the fold's vali part, by which weights are chosen;
+the test part is scored once. ``released`` is what the official scripts of LR²PPO do, in
+`baselines.letor.released`.
 """
 
 from dataclasses import dataclass, replace
@@ -34,9 +35,11 @@ class Setting:
     cache: Path | None
     protocol: Protocol
     space: Space | None
-    """None: what is usual for such features."""
+    """None: what is usual for such features. Not used by ``released``, nor without a source."""
     scaling: Kind
+    """Not used by ``released``."""
     percent: int
+    """Not used by ``released``, nor without a source."""
     parts: int
 
     @property
@@ -63,9 +66,8 @@ def in_regime(data: TrainingData, regime: Regime) -> TrainingData:
     return data if regime == "R2" else replace(data, unlabelled=())
 
 
-@lru_cache(maxsize=2)
 def fold_seen(setting: Setting, number: int, trees: bool) -> Seen:
-    """A fold of the setting.
+    """A fold of the setting; the one that was asked for last is kept.
 
     Args:
         setting: what it is.
@@ -75,6 +77,11 @@ def fold_seen(setting: Setting, number: int, trees: bool) -> Seen:
     Raises:
         UserError: files, features or grades are not those that are needed.
     """
+    return _fold_seen(setting, number, trees and setting.protocol == "honest")
+
+
+@lru_cache(maxsize=1)
+def _fold_seen(setting: Setting, number: int, trees: bool) -> Seen:
     fold = setting.folds[number]
     if not setting.source:
         own = alone(fold.train, setting.scaling, trees)
@@ -107,7 +114,7 @@ def _data(source: Documents, fold: Fold, ways: Meeting, percent: int) -> Trainin
 
 def _released(source: Documents, fold: Fold) -> Seen:
     """Lists of 20, features of a network that saw the target's grades, chosen by the test part."""
-    source, test = resampled(source), resampled(fold.test)
+    source, test = resampled(source), tested(fold, "released")
     train, vali = resampled(fold.train), resampled(fold.vali)
     mapper = Mapper.fit(source, (train, vali))
     train, test_mapped = mapper.target(train), mapper.target(test)
@@ -118,11 +125,16 @@ def _released(source: Documents, fold: Fold) -> Seen:
     return Seen(data, records_of(test_mapped, "target"), test)
 
 
+def tested(fold: Fold, protocol: Protocol) -> Documents:
+    """A fold's test part as it is scored."""
+    return resampled(fold.test) if protocol == "released" else fold.test
+
+
 def levels_of(data: TrainingData) -> int:
     """The highest grade that is learned."""
     return max(2, *(int(item.grades.max()) for item in data.graded))
 
 
 def grade_limit(documents: Documents) -> int:
-    """The highest grade of documents, 2 at the least."""
-    return max(2, int(grades_of(documents).max()))
+    """The highest grade there may be: 4, as in MSLR, unless documents have a higher one."""
+    return max(4, int(grades_of(documents).max()))

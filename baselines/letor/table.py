@@ -22,20 +22,28 @@ PROTOCOLS = {"honest": "honest protocol", "released": "protocol of the released 
 CONVENTIONS = {"skip": "left out", "one": "counted as 1", "zero": "counted as 0"}
 """For queries without a relevant document, in the order of `Rests.conventions`."""
 REGIMES = {
-    "R0": "R0: grades of the source, nothing of the target",
+    "R0": "R0: grades of the source",
     "R1": "R1: R0 and some of the target's pairs",
     "R2": "R2: R1 and the target's training documents",
 }
+BESIDE = {
+    "honest": "In all regimes the grades of the fold's vali part choose among weights.",
+    "released": (
+        "In all regimes the grades of the test part choose among weights, and features come from a "
+        "network that saw the target's training grades."
+    ),
+}
 LEGEND = (
     "A number is the mean NDCG over queries, and of several seeds their mean; brackets hold its "
-    "95% interval, from a bootstrap over queries, each of which is tested in one fold alone. ± is "
-    "the standard deviation of one seed's training. Bold is the best of a column within its table; "
+    "95% interval, from a bootstrap over queries, each of which is tested in one fold alone (that "
+    "folds share training queries and some documents is not in it). ± is the standard deviation of "
+    "one seed's training. Bold is the best of a column within its table; "
     "≈ cannot be told from it (the interval of the difference, paired by query, holds 0).",
     "A query without a relevant document has no NDCG. Left out, counted as 1 (as in the released "
     "code and so in the paper) and counted as 0 are three numbers for one ranking; with a share q "
     "of such queries and x where they are left out, they are x, (1 − q) x + q and (1 − q) x.",
     "† lacks intervals: fewer than five queries.",
-    "Folds: mean over folds of the mean over their queries, as LETOR is usually reported.",
+    "Folds: mean over folds of the mean over their queries.",
     "p: that the method is as good as the best of the table at the last k, by signs of queries "
     "(10,000 draws, two-sided), corrected for the rows of the table (Holm).",
     "Random is the expectation over all orders of the same lists, under the same conventions.",
@@ -103,9 +111,10 @@ def _board(board: Board, entries: Sequence[Entry]) -> list[str]:
     how = PROTOCOLS.get(board.setting["protocol"], board.setting["protocol"])
     lines = [
         f"### {escaped(board.setting['dataset'])}, {escaped(how)}", "",
-        f"{rests} In the columns of k they are {CONVENTIONS[empty]}.", "",
+        f"{rests} In the columns of k they are {CONVENTIONS[empty]}. "
+        f"{BESIDE.get(board.setting['protocol'], '')}".rstrip(), "",
     ]  # fmt: skip
-    alone = not any(e.run.training and "space" in e.run.training.options for e in entries)
+    alone = not any(e.run.training and "source" in e.run.training.options for e in entries)
     for regime, rows in board.tables.items():
         of = regime[:2]
         heading = "Trained on the grades of the other folds" if alone else REGIMES.get(of, regime)

@@ -16,19 +16,21 @@ class LetorBenchConfig:
     source: list[Path] = field(default_factory=list)
     """The set whose grades are learned, given likewise. Default: the target's training parts."""
     out: Path = Path("letor")
-    """Folder of results, scores, rankers and logs."""
+    """Folder of results, scores, rankers and logs, of one choice of sets and options."""
+    cache: Path | None = None
+    """Folder in which files are kept as arrays, which several OUT may share. Default: OUT/cache."""
     protocol: Literal["honest", "released"] = "honest"
     """A fair measure, or what the official scripts do (docs/letor.md)."""
     regimes: list[Literal["R0", "R1", "R2"]] = field(default_factory=list)
     """What methods may see of the target: nothing, pairs, pairs and documents. Default: all."""
     seeds: int = 3
     """Seeds a method and regime, from 0; a method that draws nothing is run once."""
-    percent: Literal[5, 10, 20, 40] = 10
-    """Share of the target's training pairs that R1 and R2 see."""
+    percent: Literal[5, 10, 20, 40] | None = None
+    """Share of the target's training pairs that R1 and R2 see. Default: 10."""
     space: Literal["same", "named", "principal", "layers"] | None = None
     """Where features of two sets meet. Default: same, or named for 136 and 46, or principal."""
-    scaling: Literal["log", "standard"] = "log"
-    """How networks' features are scaled, by training documents: z of the logarithm, or z."""
+    scaling: Literal["log", "standard"] | None = None
+    """Networks' features: z scores of the signed logarithm (log, the default), or of themselves."""
     parts: int = 5
     """Parts that a single file is cut into; each is tested once."""
     folds: list[int] = field(default_factory=list)
@@ -37,8 +39,10 @@ class LetorBenchConfig:
     """Trainings at a time, each in a process of one thread. Results are the same for any number."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are trained and score."""
+    gpus: int = 1
+    """With --device cuda: GPUs that are shared out among the processes."""
     dataset: str | None = None
-    """Name of the sets, kept in the results for the tables."""
+    """Name of the sets, kept in the results for the tables. Default: the names of the files."""
 
 
 def run(config: LetorBenchConfig) -> None:

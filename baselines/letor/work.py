@@ -12,6 +12,7 @@ import numpy as np
 
 from baselines.benchmark.work import Done, hardware, parameters
 from baselines.data import Regime
+from baselines.lambdamart import STOP_AT
 from baselines.learning.files import placed
 from baselines.learning.machine import Machine
 from baselines.learning.running import SELECT_AT
@@ -97,10 +98,10 @@ class Task:
         (self.out / "scores" / f"{job.name}.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         ranker.save(folder)
-        best = best_on_vali(getattr(ranker, "metrics", []))
+        best = chosen_at(getattr(ranker, "metrics", []), method.trees)
         facts = {
             "key": self.key, "seconds": round(seconds, 3), "parameters": parameters(folder),
-            "vali": best, "date": time.strftime("%Y-%m-%d"), "hardware": hardware(self.device),
+            "chosen_at": best, "date": time.strftime("%Y-%m-%d"), "hardware": hardware(self.device),
         }  # fmt: skip
         write_scores(self.out, job, scores, facts)
         shutil.rmtree(working.parent)
@@ -125,10 +126,11 @@ def ranker_digest(out: Path, job: Job) -> str:
     return sha256_of({str(path.relative_to(folder)): sha256_file(path) for path in paths})
 
 
-def best_on_vali(metrics: list[dict[str, Any]]) -> float | None:
-    """NDCG@20 on the vali part of the weights that were kept; None where nothing was chosen so."""
-    found = [entry[SELECT_AT] for entry in metrics if SELECT_AT in entry]
-    return max(found, default=None)
+def chosen_at(metrics: list[dict[str, Any]], trees: bool) -> float | None:
+    """NDCG@20 of what was kept, on the queries that chose it; None where none chose by NDCG."""
+    by = f"dev_ndcg@{STOP_AT}" if trees else SELECT_AT
+    found = [entry for entry in metrics if by in entry]
+    return max(found, key=lambda entry: entry[by])[SELECT_AT] if found else None
 
 
 def write_scores(out: Path, job: Job, scores: Scores, facts: dict[str, Any]) -> None:

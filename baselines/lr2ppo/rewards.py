@@ -11,12 +11,15 @@ from baselines.learning.parallel import World
 from baselines.learning.running import autocast
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import PairModel
+from lrmovienet.errors import UserError
 from lrmovienet.progress import progress
 
 KEEP, TURN = 0, 1
 """The two actions on a pair, as places in the last dimension of a table of rewards."""
 PAIRS_AT_ONCE = 16384
 """Pairs a forward pass: all of a list of up to 128 labels, or a part of a longer one's."""
+LARGEST = 32 * 2**30
+"""Bytes of the tables of all records; more is refused before hours are spent on it."""
 
 
 def reward_table(model: PairModel, record: Record, machine: Machine) -> Tensor:
@@ -55,8 +58,16 @@ def reward_tables(
 
     These are 8 c n² bytes, and what the records' own tables take beside it: with a thousand lists
     of up to 120 labels 115 MB, twice.
+
+    Raises:
+        UserError: that would be more than `LARGEST`.
     """
     most = max(len(record.labels) for record in records)
+    if 8 * len(records) * most**2 > LARGEST:
+        raise UserError(
+            f"rewards of all pairs of {len(records):,} lists of up to {most:,} would take "
+            f"{8 * len(records) * most**2 / 2**30:.0f} GiB. Give fewer or shorter lists."
+        )
     found = torch.zeros(len(records), most, most, 2)
     tables = _of_each(models, records, machine, world, lambda table: table)
     for of_record, table in zip(found, tables, strict=True):

@@ -24,7 +24,6 @@ from baselines.learning.running import (
     SELECT_AT,
     autocast,
     ndcg_of,
-    parts,
     require_relevant,
 )
 from baselines.lr2ppo.losses import pairwise_logistic
@@ -34,6 +33,9 @@ from baselines.ranker import Scores
 
 CELLS = 2_000_000
 """Pairs of places, padding included, that a pass may score where nothing is learned."""
+LEARNED_CELLS = 500_000
+"""… and where something is, which holds every layer for its gradient. A longer list stands alone;
+lists of clips come nowhere near."""
 
 
 @dataclass(frozen=True)
@@ -173,17 +175,15 @@ def learn(
         )  # fmt: skip
 
     def losses(step: ListStep) -> Iterator[Tensor]:
-        relevant = step.graded[has_relevant[step.graded]].tolist()
-        for part in parts(relevant, machine.records_at_once):
-            graded = np.array(part)
+        relevant = step.graded[has_relevant[step.graded]]
+        for graded in _parts(task.graded, relevant, machine.records_at_once):
             lists = task.graded.lists(graded)
             with autocast(machine):
                 own = network.loss(lists, _padded_grades(task, graded, lists.mask))
             yield own * (len(graded) / step.relevant)
-        for part in parts(step.paired.tolist(), machine.records_at_once):
-            if task.paired is None or not config.pair_weight:
-                break
-            paired = np.array(part)
+        if task.paired is None or not config.pair_weight:
+            return
+        for paired in _parts(task.paired, step.paired, machine.records_at_once):
             with autocast(machine):
                 scores = network(task.paired.lists(paired))
             rows = np.repeat(np.arange(len(paired)), [len(task.pairs[i]) for i in paired])
@@ -213,22 +213,29 @@ def scores_of(
     model.eval()
     found = []
     with torch.inference_mode(), autocast(machine):
-        for chosen in _passes(np.diff(items.offsets), at_once):
+        for chosen in _passes(np.diff(items.offsets), at_once, CELLS):
             lists = items.lists(chosen)
             found.append(network(lists)[lists.mask].double().cpu().numpy())
     return np.concatenate(found)
 
 
-def _passes(lengths: Ints, at_once: int) -> Iterator[Ints]:
+def _parts(items: Items, chosen: Ints, at_once: int) -> Iterator[Ints]:
+    """Some lists, in runs of which each goes through the network at once; 0: as many as fit."""
+    lengths = np.diff(items.offsets)[chosen]
+    for places in _passes(lengths, at_once or max(len(chosen), 1), LEARNED_CELLS):
+        yield chosen[places]
+
+
+def _passes(lengths: Ints, at_once: int, most: int) -> Iterator[Ints]:
     """The numbers of the lists of each pass: a run of them, at least one.
 
-    Networks hold something of every two places of a list, so `CELLS` of these is the most.
+    Networks hold something of every two places of a list, of which `most` are taken at once.
     """
     start = 0
     while start < len(lengths):
         longest = np.maximum.accumulate(lengths[start : start + at_once])
         cells = longest**2 * np.arange(1, len(longest) + 1)
-        end = start + max(1, np.count_nonzero(cells <= CELLS))
+        end = start + max(1, np.count_nonzero(cells <= most))
         yield np.arange(start, end)
         start = end
 

@@ -127,7 +127,8 @@ def test_an_official_set(tmp_path):
     assert found[1].test.queries == ("1", "2", "3")
     place = tmp_path / "set" / "Fold2"
     assert folds.files(2) == [place / "train.txt", place / "vali.txt", place / "test.txt"]
-    assert folds.files(7) == folds.files(2)  # the source of a set with more folds
+    assert folds.learned(2) == [place / "train.txt"]
+    assert folds.learned(7) == folds.learned(2)  # the source of a set with more folds
 
 
 @pytest.mark.parametrize("name", ["valid.txt", "val.txt", "vali.txt.gz", "valid.txt.gz"])
@@ -238,7 +239,7 @@ def test_what_another_sets_fold_learns_from(tmp_path):
     for number, fold in ((1, 1), (5, 5), (6, 1), (12, 2)):
         whole = official.whole(number)
         assert whole.x.tobytes() == official[fold].train.x.tobytes()
-        assert whole.sha256 == read(official.files(fold)[0]).sha256
+        assert whole.sha256 == read(official.learned(fold)[0]).sha256
     one = Folds([paths[0]], None).whole(3)
     assert rows_of(one) == rows_of(read(paths[0]))
 

@@ -291,7 +291,7 @@ def test_a_cache_never_gives_the_vectors_of_other_documents(stages, tmp_path):
 
 @given(st.lists(st.integers(1, 1500), min_size=1, max_size=200), st.integers(1, 70))
 def test_a_pass_has_as_many_lists_as_fit(lengths, at_once):
-    passes = list(training._passes(np.array(lengths), at_once))
+    passes = list(training._passes(np.array(lengths), at_once, training.CELLS))
     assert np.concatenate(passes).tolist() == list(range(len(lengths)))
 
     def cells(chosen) -> int:

@@ -298,10 +298,12 @@ def test_grades_that_are_not_there(tmp_path):
         fold_seen(replace(chosen, source=(bare,)), 1, False)
 
 
-@pytest.mark.parametrize(("highest", "expected"), [(0, 2), (1, 2), (2, 2), (3, 3), (4, 4)])
-def test_the_highest_grade(highest, expected):
+@pytest.mark.parametrize(
+    ("highest", "expected", "limit"), [(0, 2, 4), (2, 2, 4), (3, 3, 4), (4, 4, 4), (6, 6, 6)]
+)
+def test_the_highest_grade(highest, expected, limit):
     documents = replace(made(2, lengths=(3, 3)), grades=np.array([0, 0, 0, highest, 0, 0]))
-    assert grade_limit(documents) == expected
+    assert grade_limit(documents) == limit
     assert levels_of(TrainingData(graded_of(documents, "source"), ())) == expected
     with pytest.raises(UserError, match="has no grades"):
         grade_limit(replace(documents, grades=None))

@@ -290,7 +290,7 @@ def test_seeds_spread_intervals_and_the_row_of_table_2(tmp_path):
 def test_each_regime_is_a_table_with_its_floors(tmp_path):
     folds = [[ONE, [0, 1]], [[0, 0, 2], [0, 0]]]
     paths = [
-        result(tmp_path / regime, folds, regime=regime, space="named") for regime in
+        result(tmp_path / regime, folds, regime=regime, source="a.txt") for regime in
         ("R2", "R0", "R1")
     ]  # fmt: skip
     text = markdown(load(paths))

@@ -33,8 +33,8 @@ def test_help_lists_the_verbs_in_the_datas_order(capsys):
 
 WITHOUT_WORKSPACE = {
     "stats": "release", "leaks": "release", "diff": "releases", "publish": "repo",
-    "upstream checkpoint": "out", "letor look": "files", "letor leaks": "files", "letor bench": "out",
-    "letor table": "into",
+    "upstream checkpoint": "out", "letor look": "files", "letor leaks": "files",
+    "letor bench": "out", "letor table": "into",
 }  # fmt: skip
 """Verbs that work on a release, a checkpoint or files of documents alone -> an option of each."""
 
