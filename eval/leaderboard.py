@@ -122,7 +122,7 @@ def _spread(board: Board, row: Row) -> list[tuple[Estimate, Mark, str]]:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is: an entity is never markup, the end of a cell or a link."""
-    safe = " .,;-–+()/=%'…†"
+    safe = " .,;-–+()/=%'…†→"
     text = "".join(c if c.isalnum() or c in safe else f"&#{ord(c)};" for c in text)
     return text.replace("&#95;", r"\_").replace("&#58; ", ": ").replace("www.", "www&#46;")
 
