@@ -4,7 +4,6 @@ import fcntl
 import json
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,31 +27,11 @@ from eval.result import read
 from eval.score import main as scorer
 from lrmovienet.cli import main
 
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
-    """A folder in which all of `NAMES` were trained on both folds. It is only read."""
-    root = fill(tmp_path_factory.mktemp("letor") / "w")
-    assert main(pair(root, *NAMES, "--dataset", "tiny")) == 0
-    return root
-
-
-@pytest.fixture
-def root(done, tmp_path) -> Path:
-    """A copy of it, to be changed."""
-    return Path(shutil.copytree(done, tmp_path / "w"))
-
-
-@pytest.fixture
-def files(tmp_path) -> Path:
-    return fill(tmp_path / "files")
-
-
 # What it makes.
 
 
-def test_there_is_a_result_of_each_run_and_a_ranker_of_each_training(done):
-    out = done / "out"
+def test_there_is_a_result_of_each_run_and_a_ranker_of_each_training(trained):
+    out = trained / "out"
     assert {path.stem for path in out.glob("*.json")} == RUNS
     assert {path.stem for path in (out / "predictions").iterdir()} == RUNS
     folds = {f"{job}.fold{fold}" for job in JOBS for fold in (1, 2)}
@@ -64,12 +43,12 @@ def test_there_is_a_result_of_each_run_and_a_ranker_of_each_training(done):
     assert not list((out / ".working").glob("*"))
 
 
-def test_every_query_is_tested_once_with_its_grades_in_the_order_of_the_file(done):
-    gold = pq.read_table(done / "out" / "gold.parquet").to_pylist()
+def test_every_query_is_tested_once_with_its_grades_in_the_order_of_the_file(trained):
+    gold = pq.read_table(trained / "out" / "gold.parquet").to_pylist()
     expected = []
     for fold, name in enumerate(("a.txt", "b.txt"), 1):
         places: dict[str, int] = {}
-        for line in (done / name).read_text().splitlines():
+        for line in (trained / name).read_text().splitlines():
             grade, query = line.split()[0], line.split()[1].removeprefix("qid:")
             places[query] = places.get(query, 0) + 1
             expected.append((f"{fold}/{query}", str(places[query]), int(grade)))
@@ -77,9 +56,9 @@ def test_every_query_is_tested_once_with_its_grades_in_the_order_of_the_file(don
     assert all(row["movie_id"] == row["clip_id"] for row in gold)
 
 
-def test_the_scorer_alone_comes_to_the_same_numbers(done, tmp_path, capsys):
+def test_the_scorer_alone_comes_to_the_same_numbers(trained, tmp_path, capsys):
     """The files that are left, through the scorer's own command."""
-    out = done / "out"
+    out = trained / "out"
     for run in sorted(RUNS):
         made_by = read(out / f"{run}.json")
         own = tmp_path / f"{run}.json"
@@ -93,8 +72,8 @@ def test_the_scorer_alone_comes_to_the_same_numbers(done, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_predictions_are_the_scores_of_the_folds_one_after_the_other(done):
-    out = done / "out"
+def test_predictions_are_the_scores_of_the_folds_one_after_the_other(trained):
+    out = trained / "out"
     gold = pq.read_table(out / "gold.parquet")
     for run in RUNS:
         scores = [np.load(out / "scores" / f"{run}.fold{fold}.npy") for fold in (1, 2)]
@@ -103,8 +82,8 @@ def test_predictions_are_the_scores_of_the_folds_one_after_the_other(done):
         assert table.select(["clip_id", "label"]) == gold.select(["clip_id", "label"])
 
 
-def test_a_result_says_what_it_is_of(done):
-    result = read(done / "out" / "lr2ppo.R2.s0.json")
+def test_a_result_says_what_it_is_of(trained):
+    result = read(trained / "out" / "lr2ppo.R2.s0.json")
     about = result.about
     assert (about.dataset, about.protocol, about.regime) == ("tiny", "honest", "R2")
     assert result.conventions.empty == "skip" and result.conventions.max_grade == 4
@@ -119,25 +98,25 @@ def test_a_result_says_what_it_is_of(done):
         "lrmovienet letor bench lr2ppo --target a.txt b.txt --source source.txt "
         "--protocol honest --regimes R2"
     )
-    assert str(done) not in (done / "out" / "lr2ppo.R2.s0.json").read_text()
-    facts = [json.loads((done / "out/scores" / f"lr2ppo.R2.s0.fold{fold}.json").read_bytes())
+    assert str(trained) not in (trained / "out" / "lr2ppo.R2.s0.json").read_text()
+    facts = [json.loads((trained / "out/scores" / f"lr2ppo.R2.s0.fold{fold}.json").read_bytes())
              for fold in (1, 2)]  # fmt: skip
     assert told.seconds == pytest.approx(np.mean([fact["seconds"] for fact in facts]))
     assert told.parameters == max(fact["parameters"] for fact in facts) > 0
     before = [
-        sum(json.loads((done / f"out/scores/{job}.fold{fold}.json").read_bytes())["seconds"]
+        sum(json.loads((trained / f"out/scores/{job}.fold{fold}.json").read_bytes())["seconds"]
             for job in ("lr2ppo-base.R0.s0", "lr2ppo-reward.R1.s0"))
         for fold in (1, 2)
     ]  # fmt: skip
     assert told.seconds_before == pytest.approx(np.mean(before))
-    usual = read(done / "out" / "listnet.R0.s0.json").runs[0].training
+    usual = read(trained / "out" / "listnet.R0.s0.json").runs[0].training
     assert usual.options == of_source and usual.seconds_before == 0
-    trees = read(done / "out" / "lambdamart.R0.s0.json").runs[0].training
+    trees = read(trained / "out" / "lambdamart.R0.s0.json").runs[0].training
     assert trees.seed is None
 
 
-def test_the_table_of_its_results(done, capsys):
-    assert main(["letor", "table", str(done / "out")]) == 0
+def test_the_table_of_its_results(trained, capsys):
+    assert main(["letor", "table", str(trained / "out")]) == 0
     text = capsys.readouterr().out
     assert "### tiny, honest protocol" in text and "13 queries with a relevant" in text
     shown = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
@@ -145,12 +124,12 @@ def test_the_table_of_its_results(done, capsys):
     assert "lr2ppo, 10 % of pairs" in shown and "*random order, expected*" in shown
 
 
-def test_a_feature_that_says_the_grade_is_found(done):
+def test_a_feature_that_says_the_grade_is_found(trained):
     """Not only do files fit together: what is learned ranks the target."""
     measures = {
-        run: read(done / "out" / f"{run}.json").runs[0].measures["ndcg@10"].mean for run in RUNS
+        run: read(trained / "out" / f"{run}.json").runs[0].measures["ndcg@10"].mean for run in RUNS
     }
-    random = read(done / "out" / "listnet.R1.s0.json").references["random"]["ndcg@10"]
+    random = read(trained / "out" / "listnet.R1.s0.json").references["random"]["ndcg@10"]
     assert measures["listnet.R1.s0"] > random + 0.1
 
 
@@ -331,22 +310,21 @@ def test_two_benchmarks_do_not_write_into_one_folder(files, capsys):
     assert f"{out}: another benchmark writes here" in said
 
 
-def test_tested_documents_are_those_that_rankers_score(done):
+def test_tested_documents_are_those_that_rankers_score(trained):
     """A ranker of a fold, loaded again, gives the kept scores on its own test part."""
     from baselines.letor.study import Setting, fold_seen
     from baselines.letor.work import Job, ranker_folder
 
-    setting = Setting(
-        (done / "a.txt", done / "b.txt"), (done / "source.txt",), None, "honest", None, "log", 10, 5
-    )  # fmt: skip
+    target, source = (trained / "a.txt", trained / "b.txt"), (trained / "source.txt",)
+    setting = Setting(target, source, None, "honest", None, "log", 10, 5)
     for method, regime in (("listnet", "R1"), ("lr2ppo", "R2"), ("lambdamart", "R0")):
         for fold in (1, 2):
             seen = fold_seen(setting, fold, METHODS[method].trees)
             kind = type(METHODS[method].make(_machine(), 2, {}))
             job = Job(fold, method, regime, 0)
-            ranker = kind.load(ranker_folder(done / "out", job))
+            ranker = kind.load(ranker_folder(trained / "out", job))
             scores = np.concatenate([ranker.score(record) for record in seen.test])
-            assert np.array_equal(scores, np.load(done / "out" / "scores" / f"{job.name}.npy"))
+            assert np.array_equal(scores, np.load(trained / "out" / "scores" / f"{job.name}.npy"))
             assert isinstance(seen.graded, Documents)
 
 

@@ -15,7 +15,6 @@ from letor_bench import (
     NAMES,
     bench,
     contents,
-    fill,
     lines,
     made,
     pair,
@@ -31,27 +30,8 @@ from eval.result import read
 from lrmovienet.cli import main
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
-    """A folder in which all of `NAMES` were trained on both folds. It is only read."""
-    root = fill(tmp_path_factory.mktemp("letor") / "w")
-    assert main(pair(root, *NAMES, "--dataset", "tiny")) == 0
-    return root
-
-
-@pytest.fixture
-def root(done, tmp_path) -> Path:
-    """A copy of it, to be changed."""
-    return Path(shutil.copytree(done, tmp_path / "w"))
-
-
-@pytest.fixture
-def files(tmp_path) -> Path:
-    return fill(tmp_path / "files")
-
-
 @pytest.mark.slow
-def test_what_is_damaged_is_made_again_to_the_same(root, done, capsys):
+def test_what_is_damaged_is_made_again_to_the_same(root, trained, capsys):
     """Each in its own way; a start that is made again to the same leaves the rest as it is."""
     scores = root / "out" / "scores"
     (scores / "listnet.R0.s0.fold1.npy").write_bytes(
@@ -70,7 +50,7 @@ def test_what_is_damaged_is_made_again_to_the_same(root, done, capsys):
         "lambdamart R1 seed 0 fold 1", "lambdamart R1 seed 0 fold 2",
         "lr2ppo-reward R1 seed 0 fold 2",
     }  # fmt: skip
-    assert results(root / "out") == results(done / "out")
+    assert results(root / "out") == results(trained / "out")
 
 
 @pytest.mark.slow
@@ -162,9 +142,9 @@ def test_folders_of_folds_and_one_file_that_is_cut(files, tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_two_processes_make_what_one_does(done, files):
+def test_two_processes_make_what_one_does(trained, files):
     assert main(pair(files, *NAMES, "--dataset", "tiny", "--processes", "2")) == 0
-    assert results(files / "out") == results(done / "out")
+    assert results(files / "out") == results(trained / "out")
 
 
 def started(words: list[str]) -> subprocess.Popen[str]:
@@ -184,7 +164,7 @@ def wait_for(out: Path, pattern: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_benchmark_that_was_killed_goes_on_to_the_same(done, files):
+def test_a_benchmark_that_was_killed_goes_on_to_the_same(trained, files):
     words = pair(files, *NAMES, "--dataset", "tiny")
     out = files / "out"
     for pattern in ("scores/lr2ppo-base*.json", ".working/lr2ppo.R2*/*/*", "scores/listnet.R1*"):
@@ -196,7 +176,7 @@ def test_a_benchmark_that_was_killed_goes_on_to_the_same(done, files):
     said, wrong = process.communicate(timeout=200)
     assert process.returncode == 0, wrong
     assert "of 16 trainings were done before" in said
-    assert results(out) == results(done / "out")
+    assert results(out) == results(trained / "out")
     assert not list((out / ".working").glob("*"))
 
 
@@ -218,7 +198,7 @@ def children(pid: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found by /proc")
-def test_a_process_that_is_killed_fails_its_training_alone(done, files):
+def test_a_process_that_is_killed_fails_its_training_alone(trained, files):
     words = pair(files, *NAMES, "--dataset", "tiny")
     out = files / "out"
     process = started(words)
@@ -231,4 +211,4 @@ def test_a_process_that_is_killed_fails_its_training_alone(done, files):
     assert "the other 14 are done" in wrong
     assert not (out / "lr2ppo.R2.s0.json").exists() and (out / "listnet.R1.s0.json").exists()
     assert main(words) == 0
-    assert results(out) == results(done / "out")
+    assert results(out) == results(trained / "out")
