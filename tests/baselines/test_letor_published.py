@@ -31,6 +31,6 @@ def test_what_is_learned_of_mq2007_agg_ranks_its_other_queries():
         found.setdefault(run.training.method, []).append(run.measures["ndcg@10"].mean or 0.0)
     assert set(found) == {name for name, method in METHODS.items() if "R0" in method.regimes}
     assert min(found.pop("lambdamart")) >= 0.56
-    assert 0.45 < min(found.pop("best-feature"))
+    assert min(found.pop("best-feature")) > 0.45
     assert min(min(values) for values in found.values()) >= 0.5
     assert {len(values) for values in found.values()} == {3}
