@@ -15,7 +15,7 @@ few thousand grades, and without it stage 1 ranks worse than matching words does
 and have no frames.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import torch
@@ -82,10 +82,6 @@ RELEASED_NETWORK = NetworkConfig(
     normalise_inputs=False,
 )  # fmt: skip
 """The released network: 519,070,465 parameters as an actor, 526,164,481 as a reward model."""
-
-RELEASED_ONE_TOKEN = replace(RELEASED_NETWORK, head="token", text_hidden=0)
-"""That of the released ``_trad`` scripts, for documents mapped to 768 numbers: 14,173,441
-parameters as an actor, 21,267,457 as a reward model."""
 
 
 class Mlp(nn.Module):

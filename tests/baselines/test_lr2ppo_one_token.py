@@ -19,7 +19,7 @@ from baselines.learning.machine import Machine
 from baselines.lr2ppo.base import BaseRanker, fitted
 from baselines.lr2ppo.batch import collate
 from baselines.lr2ppo.model import (
-    RELEASED_ONE_TOKEN,
+    RELEASED_NETWORK,
     Actor,
     Attention,
     NetworkConfig,
@@ -37,6 +37,8 @@ TOKEN = NetworkConfig(
     text_dim=12, width=16, text_hidden=20, fusion_hidden=28, head_hidden=10, pair_hidden=18,
     heads=4, dropout=0.5, head="token", head_dropout=0.5,
 )  # fmt: skip
+RELEASED_ONE_TOKEN = replace(RELEASED_NETWORK, head="token", text_hidden=0)
+"""That of the released scripts for documents, which are mapped to 768 numbers before."""
 
 
 def made(kind=Actor, **changes):
