@@ -50,7 +50,8 @@ def cells(facts: Facts | None, p: float | None) -> list[str]:
         str(facts.seeds or "–"), str(facts.trials),
         "–" if facts.parameters is None else f"{facts.parameters:,}",
         _training(facts.seconds, facts.seconds_before),
-        _p(p), " ".join(three_digits(value) for value in PUBLISHED.get(facts.published or "", ())),
+        p_value(p),
+        " ".join(three_digits(value) for value in PUBLISHED.get(facts.published or "", ())),
     ]  # fmt: skip
 
 
@@ -72,7 +73,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
-def _p(p: float | None) -> str:
+def p_value(p: float | None) -> str:
+    """A p value as in tables; a dash where there is none."""
     if p is None:
         return "–"
     return "<.001" if p < 0.001 else three_digits(p)

@@ -68,7 +68,7 @@ def _caption(regime: str, board: Board) -> str:
     return f"{regime}; sorted by NDCG@{board.ks[-1]}"
 
 
-def _written(estimate: Estimate) -> tuple[str, str]:
+def written(estimate: Estimate) -> tuple[str, str]:
     """A mean and its interval; a dash where there is no mean, nothing where no interval."""
     mean = "–" if estimate.mean is None else three_digits(estimate.mean)
     if estimate.low is None or estimate.high is None:
@@ -128,7 +128,7 @@ def escaped(text: str) -> str:
 
 
 def _md_cell(estimate: Estimate, mark: Mark, spread: str) -> str:
-    mean, interval = _written(estimate)
+    mean, interval = written(estimate)
     parts = (f"**{mean}**" if mark == "best" else mean, spread, interval, SIGNS[mark])
     return " ".join(part for part in parts if part)
 
@@ -240,7 +240,7 @@ def _axis(board: Board, column: int) -> tuple[float, float]:
 
 def _td(board: Board, column: int, row: Row, axis: tuple[float, float], spread: str) -> str:
     estimate, mark = row.cells[column]
-    mean, interval = _written(estimate)
+    mean, interval = written(estimate)
     number = f"<strong>{mean}</strong>" if mark == "best" else mean
     number += f"<span>{SIGNS[mark]}</span>"
     interval = " ".join(filter(None, (spread, interval)))

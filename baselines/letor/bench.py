@@ -23,7 +23,7 @@ from baselines.data import Regime
 from baselines.letor.asked import before, chosen, folds_of, regimes_of, waits
 from baselines.letor.documents import Documents
 from baselines.letor.folds import Folds
-from baselines.letor.leaks import shared
+from baselines.letor.leaks import compare, printed
 from baselines.letor.methods import METHODS
 from baselines.letor.queries import grades_of
 from baselines.letor.read import read
@@ -102,12 +102,18 @@ class Bench:
         """
         refusal = f"{self.out}: another benchmark writes here. Wait for it, or give another --out."
         with locked(self.out / ".lock", refusal):
-            self.tests = [self._test(number) for number in self.folds]
+            self.shared_queries, self.shared_documents = set[str](), set[str]()
+            self.tests = [self._look(number) for number in self.folds]
             if not any(grades_of(test).any() for test in self.tests):
                 raise UserError(f"{self.tests[0].name}: no document that is tested is relevant.")
-            self._look_at_source()
             self.identity = self._identity()
             self._write_gold()
+            if self.shared_queries or self.shared_documents:
+                say(
+                    f"the source and what is tested share {len(self.shared_queries):,} ids of "
+                    f"queries and {len(self.shared_documents):,} documents; look: lrmovienet letor "
+                    "leaks"
+                )
             say(f"{len(self.runs)} runs over {len(self.folds)} folds: {len(self.jobs)} trainings")
             self._train()
             for run in self.runs:
@@ -122,11 +128,14 @@ class Bench:
             shutil.rmtree(self.out / ".working", ignore_errors=True)
             say(f"{len(self.runs)} results in {self.out}; lrmovienet letor table {self.out}")
 
-    def _test(self, number: int) -> Documents:
-        """The test part of a fold as it is scored.
+    def _look(self, number: int) -> Documents:
+        """The test part of a fold as it is scored, after a look at what goes with it.
+
+        Settles the space, and counts the ids that the source shares with what is tested.
 
         Raises:
-            UserError: a file has no grades, or nothing that is relevant is there to choose by.
+            UserError: a file has no grades, nothing that is relevant is there to choose by, or the
+                source lacks features that the space needs, or holds what is tested.
         """
         fold = self.target[number]
         if self.config.protocol == "honest" and not grades_of(fold.vali).any():
@@ -134,38 +143,22 @@ class Bench:
                 f"{fold.vali.name}: of fold {number}, the queries that weights are chosen by "
                 f"({len(fold.vali)}) have no relevant document. Give other or more queries."
             )
-        return tested(fold, self.config.protocol)
-
-    def _look_at_source(self) -> None:
-        """Settle the space, and see that the tested queries are not learned.
-
-        Raises:
-            UserError: the sets do not have the features that the space needs, or the source holds
-                what is tested.
-        """
-        if self.source is None:
-            return
-        queries, documents = set[str](), set[str]()
-        for number in self.folds:
-            source, fold = self.source.whole(number), self.target[number]
+        if self.source is not None:
+            source = self.source.whole(number)
             if self.config.protocol == "honest":
                 space = self.setting.space or usual_space(source, fold.train)
                 require_space(source, fold.train, space)
                 self.setting = replace(self.setting, space=space)
-            for part in (fold.vali, fold.test):
-                found = shared(source, part)
-                if len(found.equal) > len(part.x) * COPIED:
-                    raise UserError(
-                        f"{source.name}: {len(found.equal):,} of {len(part.x):,} rows of "
-                        f"{part.name} that are to be tested are in it. Give another --source."
-                    )
-            queries |= {*(found.queries or ())}
-            documents |= {*(found.documents or ())}
-        if queries or documents:
-            say(
-                f"the source and what is tested share {len(queries):,} ids of queries and "
-                f"{len(documents):,} documents; look: lrmovienet letor leaks"
-            )
+            found = compare([printed(source)], [printed(fold.vali), printed(fold.test)])
+            rows = len(fold.vali.x) + len(fold.test.x)
+            if len(found.equal) > rows * COPIED:
+                raise UserError(
+                    f"{source.name}: {len(found.equal):,} of {rows:,} rows of {fold.test.name} "
+                    "that are to choose or to be tested are in it. Give another --source."
+                )
+            self.shared_queries |= {*(found.queries or ())}
+            self.shared_documents |= {*(found.documents or ())}
+        return tested(fold, self.config.protocol)
 
     def _identity(self) -> dict[str, Any]:
         """All that results in OUT have in common; written there at first.

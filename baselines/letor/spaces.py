@@ -3,11 +3,10 @@
 ``same``: as many features in both, which are taken to be the same. ``named``: the 45 that the 136
 of MSLR and the 46 of LETOR 4.0 have in common (`names`), brought to 0 to 1 within each query, as
 LETOR 4.0's are already. ``principal``: of each collection the principal components of its own,
-scaled features; whose first component is whose is not known, so nothing carries over before target
-pairs are seen.
-``layers``: each collection's features in columns of their own, 0 where the document is of the
-other one, and one more that says which. The first linear layer of a network is then one layer a
-domain; the target's is trained by the target's pairs alone.
+scaled features; which answers to which is not known, so that what carries over before pairs of the
+target are seen is luck. ``layers``: each collection's features in columns of their own, 0 where the
+document is of the other one, and one more that says which. The first linear layer of a network is
+then one layer a domain; the target's is trained by the target's pairs alone.
 
 No grade is looked at. What is fitted is fitted on training documents.
 """

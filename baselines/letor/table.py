@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.boards import Board, Entry, Row, boards, plain
-from eval.facts import three_digits
-from eval.leaderboard import SIGNS, escaped
+from eval.facts import p_value, three_digits
+from eval.leaderboard import SIGNS, escaped, written
 from eval.published import NOTE_2, TABLE_2
-from eval.result import Estimate
 from eval.seeds import title
 
 SHOWN = 10
@@ -142,7 +141,7 @@ def _table(
             *("–" if under is None else three_digits(under[i]) for i in others),
             _of_folds(row, entries, of),
             str(row.facts.seeds or "–") if row.facts else "",
-            "" if not row.facts else "–" if row.p is None else _p(row.p),
+            p_value(row.p) if row.facts else "",
             " ".join(map(three_digits, published)),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
@@ -152,22 +151,14 @@ def _table(
 def _cell(row: Row, i: int, k: int) -> str:
     """A mean with its spread over seeds, and at `SHOWN` with its interval."""
     estimate, mark = row.cells[i]
-    if estimate.mean is None:
-        return "–"
-    mean = three_digits(estimate.mean)
+    mean, interval = written(estimate)
     spread = row.facts.spread.get(f"ndcg@{k}") if row.facts else None
     parts = (
         f"**{mean}**" if mark == "best" else mean,
         "" if spread is None else f"± {three_digits(spread)}",
-        _interval(estimate) if k == SHOWN else "", SIGNS[mark],
+        interval if k == SHOWN else "", SIGNS[mark],
     )  # fmt: skip
     return " ".join(part for part in parts if part)
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"[{three_digits(estimate.low)}, {three_digits(estimate.high)}]"
 
 
 def _of_folds(row: Row, entries: Sequence[Entry], regime: str) -> str:
@@ -188,7 +179,3 @@ def _of_folds(row: Row, entries: Sequence[Entry], regime: str) -> str:
             if counts[folds == fold].any()
         ]
     return three_digits(float(np.mean(means))) if means else ""
-
-
-def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else three_digits(p)

@@ -77,7 +77,7 @@ class Task:
         return self.job.said
 
     def do(self) -> Done:
-        """Train, score the test part, and write ``scores/NAME.npz`` and the ranker.
+        """Train, score the test part, and write ``scores/NAME.npy`` and the ranker.
 
         Raises:
             UserError: files or options are wrong, or training came to nothing.
