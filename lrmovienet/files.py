@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and their hashes."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,23 +17,50 @@ from lrmovienet.errors import UserError
 def atomic_open(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when complete and on disk.
 
+    Until then it is ``.<name>.tmp`` beside it. A killed writer leaves that behind, and the next one
+    of the same file takes it over; of two at once the second waits for the first.
+
     Raises:
         OSError: as the file system gives it (full disk, no permission), with the file's name. What
             was at `path` before stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _open_alone(temporary) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)  # while it is still ours
+                raise
     except OSError as error:
         error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _open_alone(path: Path) -> IO[bytes]:
+    """Open an empty file that nobody else writes, until it is closed."""
+    while True:
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(file, path):
+                file.truncate()
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # whoever was waited for has put this very file in its place
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def write_bytes(path: Path, data: bytes) -> None:

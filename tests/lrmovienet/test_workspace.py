@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lrmovienet.errors import UserError
-from lrmovienet.files import atomic_open
 from lrmovienet.runner.local import run_once
 from lrmovienet.status import StatusConfig, run
 from lrmovienet.workspace import Workspace, link
@@ -80,16 +79,6 @@ def test_another_schema_version_is_refused(workspace):
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     with pytest.raises(UserError, match="schema version 99"):
         workspace.read("predictions/x")
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "x"
-    path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), atomic_open(path) as file:
-        file.write(b"half")
-        raise RuntimeError
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
-    assert path.read_bytes() == b"old"
 
 
 def hold(root, held, done):
@@ -177,14 +166,6 @@ def test_killed_before_the_old_table_was_removed_the_new_one_stays(workspace):
     assert make(workspace, version="2").up_to_date
     assert workspace.require("predictions/x").stage_version == "2"
     assert not replaced.exists()
-
-
-def test_an_unwritable_place_is_named_and_nothing_is_left(tmp_path):
-    (tmp_path / "x").mkdir()  # a folder where the file would go
-    with pytest.raises(OSError) as error, atomic_open(tmp_path / "x") as file:
-        file.write(b"new")
-    assert error.value.filename == str(tmp_path / "x")
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_file_system_without_hard_links_gets_whole_copies(tmp_path, monkeypatch):
