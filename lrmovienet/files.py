@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,43 +18,61 @@ from lrmovienet.errors import UserError
 def atomic_open(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when complete and on disk.
 
-    Until then it is ``.<name>.tmp`` beside it. A killed writer leaves that behind, and the next one
-    of the same file takes it over; of two at once the second waits for the first.
+    Until then it is ``.<name>.tmp`` beside it. What a killed writer left there is removed by the
+    next one of the same file; of several at once, the last to finish wins.
 
     Raises:
         OSError: as the file system gives it (full disk, no permission), with the file's name. What
             was at `path` before stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with _open_alone(temporary) as file:
+        temporary, file = _new_beside(path)
+        with file:
             try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.replace(path)
             except BaseException:
-                temporary.unlink(missing_ok=True)  # while it is still ours
+                temporary.unlink(missing_ok=True)  # here it is still locked, and so ours
                 raise
     except OSError as error:
         error.filename = str(path)
         raise
 
 
-def _open_alone(path: Path) -> IO[bytes]:
-    """Open an empty file that nobody else writes, until it is closed."""
+def _new_beside(path: Path) -> tuple[Path, IO[bytes]]:
+    """A new file, locked while it is open: what is not locked was left behind."""
+    usual = path.with_name(f".{path.name}.tmp")
     while True:
-        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        _remove_abandoned(usual)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file = usual.open("xb")
+        except FileExistsError:  # somebody writes it, or nobody can say so: take a name of our own
+            own = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+            return own, own.open("xb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lost = not _is_at(file, usual)
+        except BlockingIOError:
+            lost = True
+        except OSError:  # a file system without locks, where nobody removes anything either
+            lost = False
+        if not lost:
+            return usual, file
+        file.close()  # it was taken for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove a file that no writer has open, where that can be told."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(file, path):
-                file.truncate()
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # whoever was waited for has put this very file in its place
+                path.unlink()
+    except OSError:  # not there, being written, somebody else's, or no locks here
+        return
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

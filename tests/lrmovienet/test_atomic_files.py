@@ -1,5 +1,6 @@
 """Files are whole or not there: also when writers fail, are killed, or are two at once."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import threading
 
 import pytest
 
-from lrmovienet.files import atomic_open, write_bytes
+from lrmovienet.files import _remove_abandoned, atomic_open, write_bytes
 
 KILLED = """
 import os, signal, sys
@@ -52,7 +53,7 @@ def test_a_file_has_the_rights_that_any_new_file_has(tmp_path):
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
 
 
-def test_what_a_killed_writer_leaves_the_next_one_takes_over(tmp_path):
+def test_what_a_killed_writer_leaves_the_next_one_removes(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"old")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
@@ -64,34 +65,71 @@ def test_what_a_killed_writer_leaves_the_next_one_takes_over(tmp_path):
     assert path.read_bytes() == b"new"
 
 
+def test_a_killed_writers_file_stays_where_the_next_may_not_touch_it(tmp_path, monkeypatch):
+    """Another user's, or on a file system without locks: what is written is as whole as ever."""
+    path, left = tmp_path / "x", tmp_path / ".x.tmp"
+    left.write_bytes(b"half")
+
+    def no_locks(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", no_locks)
+        write_bytes(path, b"new")
+        left.unlink()
+        write_bytes(path, b"newer")
+        assert names(tmp_path) == ["x"]
+    left.write_bytes(b"half")
+    open_, asked = type(path).open, []
+
+    def forbidden(self, mode="r", *rest, **more):
+        if self == left and mode == "r+b":
+            asked.append(mode)
+            raise PermissionError(13, "Permission denied")
+        return open_(self, mode, *rest, **more)
+
+    monkeypatch.setattr(type(path), "open", forbidden)
+    write_bytes(path, b"newest")
+    assert asked
+    assert (path.read_bytes(), left.read_bytes()) == (b"newest", b"half")
+    assert names(tmp_path) == [".x.tmp", "x"]
+
+
 @pytest.mark.parametrize("first_fails", [False, True])
-def test_the_second_of_two_writers_waits_and_writes_a_file_of_its_own(tmp_path, first_fails):
+def test_two_writers_do_not_wait_for_each_other_or_touch_the_others_file(tmp_path, first_fails):
     path = tmp_path / "x"
     path.write_bytes(b"old")
-    begun, go_on = threading.Event(), threading.Event()
-
-    def second() -> None:
-        with atomic_open(path) as file:
-            begun.set()
-            file.write(b"second")
-            file.flush()
-            assert go_on.wait(30)
-
-    other = threading.Thread(target=second)
     try:
-        with atomic_open(path) as file:
-            file.write(b"first, and longer")
-            other.start()
-            assert not begun.wait(0.3)
-            if first_fails:
-                raise RuntimeError
+        with atomic_open(path) as first:
+            first.write(b"first")
+            with atomic_open(path) as second:
+                second.write(b"second")
+                assert len(names(tmp_path)) == 3
+            assert path.read_bytes() == b"second"
+            with atomic_open(path) as third:
+                third.write(b"third")
+                if first_fails:
+                    raise RuntimeError
     except RuntimeError:
         pass
-    assert begun.wait(30)
-    assert path.read_bytes() == (b"old" if first_fails else b"first, and longer")
-    go_on.set()
-    other.join()
-    assert path.read_bytes() == b"second"
+    assert path.read_bytes() == (b"second" if first_fails else b"first")
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_file_taken_for_abandoned_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
+    """Another process looks between the creation of the file and its lock."""
+    path, lock, looks = tmp_path / "x", fcntl.flock, []
+
+    def late(file, how):
+        if not looks:
+            looks.append(names(tmp_path))
+            _remove_abandoned(tmp_path / ".x.tmp")
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_bytes(path, b"new")
+    assert looks == [[".x.tmp"]]
+    assert path.read_bytes() == b"new"
     assert names(tmp_path) == ["x"]
 
 
