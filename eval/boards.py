@@ -41,6 +41,8 @@ class Entry:
     run: RunResult
     facts: Facts | None = None
     """Of a run that a benchmark trained; it is the mean over its seeds then."""
+    seeds: tuple["Entry", ...] = ()
+    """What it is the mean over, then."""
 
     @property
     def films(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -61,6 +63,8 @@ class Row:
     """Of a method that a benchmark trained."""
     p: float | None = None
     """That it is as good as the best in the last column, corrected for the rows of the table."""
+    entries: tuple[Entry, ...] = ()
+    """The runs that it shows, each once: one, or all seeds of a method; none of a floor."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Board:
     tables: dict[str, tuple[Row, ...]]
     """Regime -> methods from best to worst. A table never mixes regimes."""
     floors: tuple[Row, ...]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The runs that it shows, each once."""
+        return [e for rows in self.tables.values() for row in rows for e in row.entries]
 
 
 def find(patterns: Sequence[str]) -> list[Path]:
@@ -276,7 +285,8 @@ def _rows(entries: list[Entry], ks: Sequence[int]) -> tuple[Row, ...]:
             name += f" ({run.missing_labels:,} labels missing)"
         cells = [(e, marks.get((i, f"ndcg@{k}"), "")) for e, k in zip(estimates, ks, strict=True)]
         p = corrected.get(i) if entry.facts else None
-        rows.append(Row(name, plain(run.sha256[:8]), tuple(cells), entry.facts, p))
+        shows = entry.seeds or (entry,)
+        rows.append(Row(name, plain(run.sha256[:8]), tuple(cells), entry.facts, p, shows))
     return tuple(rows)
 
 
@@ -302,7 +312,7 @@ def _methods(entries: Sequence[Entry]) -> list[Entry]:
                 f"{', '.join(str(entry.path) for entry in group)}: {error}."
             ) from None
         same = replace(first.result, bootstrap=Bootstrap(REPLICATES, 0, CONFIDENCE))
-        result.append(Entry(first.path, same, run, facts))
+        result.append(Entry(first.path, same, run, facts, tuple(group)))
     return result
 
 

@@ -4,7 +4,7 @@ Built on `eval.boards`, which puts together what may be compared; a query takes 
 so intervals and tests are over queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from eval.boards import Board, Entry, Row, boards, plain
 from eval.facts import p_value, three_digits
 from eval.leaderboard import SIGNS, escaped, written
 from eval.published import NOTE_2, TABLE_2
-from eval.seeds import title
 
 SHOWN = 10
 """NDCG at this k is shown under each convention."""
@@ -24,6 +23,17 @@ REGIMES = {
     "R0": "R0: grades of the source",
     "R1": "R1: R0 and some of the target's pairs",
     "R2": "R2: R1 and the target's training documents",
+}
+SPACES = {
+    "same": "taken to be the same",
+    "named": "those of the same name",
+    "principal": "principal components of each",
+    "layers": "in columns of their own",
+}
+"""Where the features of two sets meet, by ``--space``."""
+SCALINGS = {
+    "log": "z scores of the signed logarithm",
+    "standard": "z scores of the values themselves",
 }
 BESIDE = {
     "honest": "In all regimes the grades of the fold's vali part choose among weights.",
@@ -83,8 +93,7 @@ def markdown(entries: Sequence[Entry]) -> str:
     """Tables of all results, one heading a pair of sets and protocol."""
     lines: list[str] = []
     for board in sorted(boards(entries), key=_place):
-        mine = [entry for entry in entries if _same(entry, board)]
-        lines += _board(board, mine)
+        lines += _board(board)
     return "\n".join([*lines, *(f"- {line}" for line in (*LEGEND, NOTE_2))]) + "\n"
 
 
@@ -92,38 +101,51 @@ def _place(board: Board) -> tuple[str, str]:
     return board.setting["dataset"], board.setting["protocol"]
 
 
-def _same(entry: Entry, board: Board) -> bool:
-    about, gold = entry.result.about, entry.result.gold.sha256[:12]
-    found = {"dataset": about.dataset, "revision": about.revision, "protocol": about.protocol,
-             "gold": gold, "empty": entry.result.conventions.empty}  # fmt: skip
-    return all(
-        board.setting[name] == ("not stated" if part is None else plain(part))
-        for name, part in found.items()
-    )
-
-
-def _board(board: Board, entries: Sequence[Entry]) -> list[str]:
-    gold = entries[0].result.gold
+def _board(board: Board) -> list[str]:
+    gold = board.entries[0].result.gold
     numbers = {film.split("/")[0] for film in gold.film_ids}
     rests = Rests(gold.clips, gold.clips_without_relevant_label, len(numbers))
-    empty = board.setting["empty"]
-    how = PROTOCOLS.get(board.setting["protocol"], board.setting["protocol"])
-    lines = [
-        f"### {escaped(board.setting['dataset'])}, {escaped(how)}", "",
-        f"{rests} In the columns of k they are {CONVENTIONS[empty]}. "
-        f"{BESIDE.get(board.setting['protocol'], '')}".rstrip(), "",
+    empty, protocol = board.setting["empty"], board.setting["protocol"]
+    about = [
+        f"{rests} In the columns of k they are {CONVENTIONS[empty]}.",
+        *_features(board), *([BESIDE[protocol]] if protocol in BESIDE else []),
     ]  # fmt: skip
-    alone = not any(e.run.training and "source" in e.run.training.options for e in entries)
+    how = escaped(PROTOCOLS.get(protocol, protocol))
+    lines = [f"### {escaped(board.setting['dataset'])}, {how}", "", " ".join(about), ""]
+    alone = not any("source" in options for options in _options(board))
     for regime, rows in board.tables.items():
-        of = regime[:2]
-        heading = "Trained on the grades of the other folds" if alone else REGIMES.get(of, regime)
-        lines += [f"**{heading}**", "", *_table(board, rows, rests, empty, entries, of), ""]
+        seen = REGIMES.get(regime[:2], regime)
+        heading = "Trained on the target's own training parts" if alone else seen
+        lines += [f"**{heading}**", "", *_table(board, rows, rests, empty), ""]
     return lines
 
 
-def _table(
-    board: Board, rows: Sequence[Row], rests: Rests, empty: str, entries: Sequence[Entry], of: str
-) -> list[str]:
+def _options(board: Board) -> list[dict[str, str]]:
+    """What its runs were trained with."""
+    return [entry.run.training.options for entry in board.entries if entry.run.training]
+
+
+def _features(board: Board) -> list[str]:
+    """Where the features of two sets met, and how they were scaled, where that is not as usual."""
+    spaces = {options["space"] for options in _options(board) if "space" in options}
+    scalings = {options.get("scaling", "log") for options in _options(board)}
+    lines = []
+    if spaces:
+        lines.append(f"Features of the two sets: {_either(spaces, SPACES, '')}.")
+    if scalings - {"log"}:
+        lines.append(f"Networks read {_either(scalings, SCALINGS, '--scaling ')}.")
+    return lines
+
+
+def _either(found: set[str], words: Mapping[str, str], option: str) -> str:
+    """An option in words; a benchmark has one choice of it, but results may come from anywhere."""
+    return " or ".join(
+        f"{words[name]} (`{option}{name}`)" if name in words else escaped(plain(name))
+        for name in sorted(found)
+    )
+
+
+def _table(board: Board, rows: Sequence[Row], rests: Rests, empty: str) -> list[str]:
     others = [i for i, convention in enumerate(CONVENTIONS) if convention != empty]
     said = list(CONVENTIONS.values())
     heads = [
@@ -139,7 +161,7 @@ def _table(
             escaped(row.name) if row.sha256 else f"*{escaped(row.name)}*",
             *(_cell(row, i, k) for i, k in enumerate(board.ks)),
             *("–" if under is None else three_digits(under[i]) for i in others),
-            _of_folds(row, entries, of),
+            _of_folds(row),
             str(row.facts.seeds or "–") if row.facts else "",
             p_value(row.p) if row.facts else "",
             " ".join(map(three_digits, published)),
@@ -161,15 +183,13 @@ def _cell(row: Row, i: int, k: int) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _of_folds(row: Row, entries: Sequence[Entry], regime: str) -> str:
-    """The mean over folds of NDCG at `SHOWN`, over all seeds."""
-    means = []
-    for entry in entries:
-        training, sums = entry.run.training, entry.run.by_film.get(f"ndcg@{SHOWN}")
-        if training is None or sums is None or entry.result.about.regime != regime:
-            continue
-        if plain(title(training)) != row.name.removesuffix(" †"):
-            continue
+def _of_folds(row: Row) -> str:
+    """The mean over folds of NDCG at `SHOWN`, over all seeds; empty where one lacks its sums."""
+    means: list[float] = []
+    for entry in row.entries:
+        sums = entry.run.by_film.get(f"ndcg@{SHOWN}")
+        if sums is None:
+            return ""
         films, clips = entry.films
         folds = np.array([film.split("/")[0] for film in films])
         counts = np.array(clips)

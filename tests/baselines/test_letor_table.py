@@ -307,7 +307,7 @@ def test_each_regime_is_a_table_with_its_floors(tmp_path):
 
 def test_one_collection_alone_is_told_as_that(tmp_path):
     text = markdown(load([result(tmp_path, [[ONE], [ONE]])]))
-    assert "**Trained on the grades of the other folds**" in text and "R0:" not in text
+    assert "**Trained on the target's own training parts**" in text and "R0:" not in text
 
 
 def test_where_no_document_is_relevant_all_is_as_it_is_counted(tmp_path):
@@ -338,13 +338,3 @@ def test_names_in_results_are_never_markup(tmp_path):
 def test_a_set_of_any_name_has_its_table(tmp_path, dataset):
     text = markdown(load([result(tmp_path, [[ONE, ONE], [ONE]], dataset=dataset)]))
     assert text.startswith("### ") and rows_of(text)[0]["@10, folds"]
-
-
-def test_boards_of_two_conventions_do_not_mix(tmp_path):
-    folds, scores = [[ONE], [[0, 0], [0, 1]]], [[[3, 2, 1]], [[2, 1], [2, 1]]]
-    paths = [result(tmp_path / e, folds, scores, empty=e) for e in ("skip", "one")]
-    found = [r for r in rows_of(markdown(load(paths))) if r["method"] == "listnet †"]
-    second = 1 / math.log2(3)
-    assert sorted(r["@10, folds"] for r in found) == sorted(
-        [digits((1 + second) / 2), digits((1 + (1 + second) / 2) / 2)]
-    )

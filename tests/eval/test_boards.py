@@ -26,6 +26,7 @@ from eval.result import (
     Conventions,
     Estimate,
     ResultError,
+    Training,
 )
 
 # What is noise.
@@ -297,6 +298,36 @@ def test_other_predictions_of_the_same_name_are_another_run():
     runs = [generated_run("a", level(x), sha256=x_) for x, x_ in ((0.6, "1" * 64), (0.5, "2" * 64))]
     (table,) = rows_of(markdown(boards(entries(generated_result(*runs)))))
     assert [row[1] for row in table[1:3]] == ["11111111", "22222222"]
+
+
+def test_a_row_keeps_the_runs_that_it_shows():
+    """All seeds of a method, a run of two files once, and what only one of these had."""
+
+    def seed(number, regime="R1", **more):
+        run = generated_run(f"a{number}", level(0.5 + number / 10), **more)
+        told = Training("a", number, "k", "r", {}, 0, 9, 1.0, None, "a", "2026-01-02", "here")
+        return generated_result(replace(run, training=told), regime=regime, ks=(1, 5))
+
+    mine = generated_result(generated_run("mine", level(0.4)))
+    aside = generated_result(generated_run("aside", level(0.3)), **CHANGES["max_grade"])
+    given = [seed(0), seed(1, ks=(1,)), seed(1, ks=(5,)), seed(0), seed(2, "R0"), mine, aside]
+    for order in (entries(*given), entries(*given[::-1])):
+        board, other = boards(order)
+        shown = [
+            [(row.name, [entry.run.name for entry in row.entries]) for row in rows]
+            for rows in board.tables.values()
+        ]
+        for rows in shown:
+            for _, names in rows:
+                names.sort()
+        assert shown == [[("a", ["a2"])], [("a", ["a0", "a1"]), ("mine", ["mine"])]]
+        assert sorted(entry.run.name for entry in board.entries) == ["a0", "a1", "a2", "mine"]
+        (merged,) = [entry for entry in board.entries if entry.run.name == "a1"]
+        assert set(merged.run.by_film) == {"ndcg@1", "ndcg@5"}
+        # They are the runs as they were read, and not the mean over them.
+        assert all(entry.facts is None and not entry.seeds for entry in board.entries)
+        assert [entry.run.name for entry in other.entries] == ["aside"]
+        assert board.floors and not any(row.entries for row in board.floors)
 
 
 @pytest.mark.parametrize(
