@@ -5,10 +5,11 @@ all folds; ``gold.parquet`` and ``predictions/``, which `eval/score.py` takes; `
 ``rankers/`` of each fold; ``cache/`` with the files as arrays, and ``logs/``.
 """
 
-import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,16 @@ from baselines.benchmark.work import Done
 from baselines.data import Regime
 from baselines.letor.asked import before, chosen, folds_of, regimes_of, waits
 from baselines.letor.documents import Documents
-from baselines.letor.folds import Folds
-from baselines.letor.leaks import compare, printed
+from baselines.letor.folds import Fold, Folds
+from baselines.letor.kept import known_files, require_current, write_setting
 from baselines.letor.methods import METHODS
+from baselines.letor.overlap import Overlap
 from baselines.letor.queries import grades_of
 from baselines.letor.read import read
 from baselines.letor.released import PAIRS
 from baselines.letor.spaces import require as require_space
 from baselines.letor.spaces import usual_space
-from baselines.letor.study import Setting, grade_limit, tested
+from baselines.letor.study import Setting, grade_limit, require_apart, tested
 from baselines.letor.verb import LetorBenchConfig
 from baselines.letor.work import (
     Job,
@@ -47,13 +49,11 @@ from eval.runs import RunError
 from eval.score import judge
 from eval.scoring import Options
 from lrmovienet.errors import UserError
-from lrmovienet.files import atomic_open, sha256_of, write_json
+from lrmovienet.files import atomic_open, sha256_of
 from lrmovienet.progress import progress
 
 VERSION = 1
 """Raised when the same files and options would give other rankers."""
-COPIED = 0.05
-"""Share of the tested rows that may be in the source, bit for bit; more is no chance."""
 
 
 class Bench:
@@ -102,18 +102,13 @@ class Bench:
         """
         refusal = f"{self.out}: another benchmark writes here. Wait for it, or give another --out."
         with locked(self.out / ".lock", refusal):
-            self.shared_queries, self.shared_documents = set[str](), set[str]()
-            self.tests = [self._look(number) for number in self.folds]
-            if not any(grades_of(test).any() for test in self.tests):
-                raise UserError(f"{self.tests[0].name}: no document that is tested is relevant.")
-            self.identity = self._identity()
+            self._look()
+            self._take_up()
             self._write_gold()
-            if self.shared_queries or self.shared_documents:
-                say(
-                    f"the source and what is tested share {len(self.shared_queries):,} ids of "
-                    f"queries and {len(self.shared_documents):,} documents; look: lrmovienet letor "
-                    "leaks"
-                )
+            if self.setting.space != self.config.space:
+                say(f"features of the two sets meet by --space {self.setting.space}")
+            if self.overlap:
+                say(f"{self.overlap}; look: lrmovienet letor leaks")
             say(f"{len(self.runs)} runs over {len(self.folds)} folds: {len(self.jobs)} trainings")
             self._train()
             for run in self.runs:
@@ -128,71 +123,77 @@ class Bench:
             shutil.rmtree(self.out / ".working", ignore_errors=True)
             say(f"{len(self.runs)} results in {self.out}; lrmovienet letor table {self.out}")
 
-    def _look(self, number: int) -> Documents:
-        """The test part of a fold as it is scored, after a look at what goes with it.
-
-        Settles the space, and counts the ids that the source shares with what is tested.
+    def _look(self) -> None:
+        """Read all folds, and keep their test parts as they are scored.
 
         Raises:
-            UserError: a file has no grades, nothing that is relevant is there to choose by, or the
-                source lacks features that the space needs, or holds what is tested.
+            UserError: files do not go together, or nothing that is relevant is there to choose by
+                or to be tested.
         """
-        fold = self.target[number]
-        if self.config.protocol == "honest" and not grades_of(fold.vali).any():
-            raise UserError(
-                f"{fold.vali.name}: of fold {number}, the queries that weights are chosen by "
-                f"({len(fold.vali)}) have no relevant document. Give other or more queries."
-            )
-        if self.source is not None:
-            source = self.source.whole(number)
-            if self.config.protocol == "honest":
-                space = self.setting.space or usual_space(source, fold.train)
-                require_space(source, fold.train, space)
-                self.setting = replace(self.setting, space=space)
-            found = compare([printed(source)], [printed(fold.vali), printed(fold.test)])
-            rows = len(fold.vali.x) + len(fold.test.x)
-            if len(found.equal) > rows * COPIED:
+        self.tests: list[Documents] = []
+        self.overlap = Overlap()
+        for number in self.folds:
+            fold = self.target[number]
+            if self.config.protocol == "honest" and not grades_of(fold.vali).any():
                 raise UserError(
-                    f"{source.name}: {len(found.equal):,} of {rows:,} rows of {fold.test.name} "
-                    "that are to choose or to be tested are in it. Give another --source."
+                    f"{fold.vali.name}: of fold {number}, the queries that weights are chosen by "
+                    f"({len(fold.vali)}) have no relevant document. Give other or more queries."
                 )
-            self.shared_queries |= {*(found.queries or ())}
-            self.shared_documents |= {*(found.documents or ())}
-        return tested(fold, self.config.protocol)
+            if self.source is not None:
+                source = self.source.whole(number)
+                require_apart(source, fold)
+                self._settle_space(source, fold)
+                self.overlap.add(source, fold)
+            self.tests.append(tested(fold, self.config.protocol))
+        if not any(grades_of(test).any() for test in self.tests):
+            raise UserError(f"{self.tests[0].name}: no document that is tested is relevant.")
 
-    def _identity(self) -> dict[str, Any]:
-        """All that results in OUT have in common; written there at first.
+    def _settle_space(self, source: Documents, fold: Fold) -> None:
+        """Choose the usual space where none is asked for; see that the features allow it."""
+        if self.config.protocol == "released":
+            return
+        space = self.setting.space or usual_space(source, fold.train)
+        require_space(source, fold.train, space)
+        self.setting = replace(self.setting, space=space)
+
+    def _take_up(self) -> None:
+        """See that OUT is of these sets and options, and that no older result is in the way.
 
         Raises:
-            UserError: what is in OUT has other sets or options.
+            UserError: it is of others, or holds results that would not be made so now.
         """
         setting, cache = self.setting, self.setting.cache
-        paths = {number: self.target.files(number) for number in self.folds}
-        learned = {n: self.source.learned(n) if self.source else [] for n in self.folds}
+
+        def hashes(paths: Sequence[Path]) -> list[str]:
+            return [read(path, cache).sha256 for path in paths]
+
         of_two = self.source is not None and setting.protocol == "honest"
         single = len(setting.target) == 1 and self.target.official is None
-        identity = {
+        self.common = {
             "version": [VERSION, RANKER_VERSION], "protocol": setting.protocol,
-            "target": {str(n): [read(p, cache).sha256 for p in paths[n]] for n in paths},
-            "source": {str(n): [read(p, cache).sha256 for p in learned[n]] for n in learned},
             "space": setting.space if of_two else None,
             "percent": setting.percent if of_two else None,
             "scaling": setting.scaling if setting.protocol == "honest" else None,
-            "parts": setting.parts if single else None, "dataset": self._dataset(),
+            "parts": setting.parts if single else None,
         }  # fmt: skip
-        path = self.out / "setting"  # no result, so not *.json
-        try:
-            there = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            there = None
-        if isinstance(there, dict) and there != identity:
-            other = [name for name in identity if there.get(name) != identity[name]]
-            raise UserError(
-                f"{self.out}: holds results of other sets or options ({', '.join(other)} "
-                "differ), which must not be mixed. Give another --out, or delete it."
-            )
-        write_json(path, identity)
-        return identity
+        files = {
+            str(number): {
+                "target": hashes(self.target.files(number)),
+                "source": hashes(self.source.learned(number) if self.source else []),
+            }
+            for number in self.folds
+        }
+        self.files = known_files(self.out, self.common, files)
+        older = require_current(self.out, self.runs, self.files, self._is_current)
+        write_setting(self.out, self.common, self.files)
+        for path in older:
+            path.unlink()
+            say(f"{path.stem}: its method has other options now, so it is made again")
+
+    def _is_current(self, key: str, jobs: Sequence[Job]) -> bool:
+        """Whether a result would be made so now, on whatever device."""
+        devices = ("cpu", "cuda")
+        return any(key == sha256_of([self.key(job, on) for job in jobs]) for on in devices)
 
     def _dataset(self) -> str:
         """The name of the sets."""
@@ -222,18 +223,18 @@ class Bench:
         if waits(job) - self.keys.keys():
             self.lost.add(job)
             return None
-        key = self.key(job)
+        key = self.key(job, self.config.device)
         if self._read(job, key) is not None:
             self.keys[job] = key
             self.kept += 1
             return None
         return Task(job, self.setting, self.out, key, self.config.device)
 
-    def key(self, job: Job) -> str:
-        """Hash of all that a job's ranker is made from; what it starts from is done."""
-        options = options_of_method(job.method, self.config.device)
-        after = [self.keys[of] for of in job.starts_from.values()]
-        return sha256_of([self.identity, job.name, options, after])
+    def key(self, job: Job, device: str) -> str:
+        """Hash of all that a job's ranker is made from."""
+        options = options_of_method(job.method, device)
+        after = [self.key(of, device) for of in job.starts_from.values()]
+        return sha256_of([self.common, self.files[str(job.fold)], job.name, options, after])
 
     def _read(self, job: Job, key: str) -> tuple[Scores, dict[str, Any]] | None:
         documents = len(grades_of(self.tests[self.folds.index(job.fold)]))
@@ -279,8 +280,9 @@ class Bench:
         facts = [fact for _, fact in found]
         parameters = [fact["parameters"] for fact in facts if fact["parameters"] is not None]
         config = self.config
-        of_sets = {name: part for name, part in self.identity.items() if name != "percent"}
-        revision = sha256_of([of_sets, self.folds])[:12]
+        of_sets = {name: part for name, part in self.common.items() if name != "percent"}
+        files = {str(fold): self.files[str(fold)] for fold in self.folds}
+        revision = sha256_of([of_sets, files])[:12]
         about = About(self._dataset(), revision, config.protocol, run.regime)
         limit = max(map(grade_limit, self.tests))
         empty: Empty = "one" if config.protocol == "released" else "skip"
@@ -334,11 +336,12 @@ class Bench:
             words += ["--source", *(path.resolve().name for path in config.source)]
         words += ["--protocol", config.protocol, "--regimes", run.regime]
         usual = LetorBenchConfig()
-        words += [f"--seeds {run.seed + 1}"] if run.seed >= usual.seeds else []
+        words += ["--seeds", str(run.seed + 1)] if run.seed >= usual.seeds else []
         for name in ("percent", "space", "scaling", "parts", "device"):
             if name == "percent" and run.regime == "R0":  # which sees no pairs
                 continue
             if getattr(config, name) != getattr(usual, name):
                 words += [f"--{name}", str(getattr(config, name))]
         words += ["--folds", *map(str, config.folds)] if config.folds else []
-        return " ".join(["lrmovienet letor bench", *words])
+        words += ["--dataset", config.dataset] if config.dataset else []
+        return " ".join(["lrmovienet letor bench", *map(shlex.quote, words)])

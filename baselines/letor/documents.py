@@ -9,6 +9,10 @@ import numpy.typing as npt
 from baselines.data import Ints
 
 Features = npt.NDArray[np.float32]
+MAX_BYTES = 64 * 2**30
+"""Of all features of a file as float32."""
+SMALL = 64 * 2**20
+"""Bytes that any file may take in memory, however well it is packed."""
 
 
 @dataclass(frozen=True)

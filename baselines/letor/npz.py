@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from baselines.data import Ints
-from baselines.letor.documents import Documents
+from baselines.letor.documents import MAX_BYTES, SMALL, Documents
 from lrmovienet.errors import UserError
 
-MAX_BYTES = 64 * 2**30
 MAX_UNPACKED = 1000
 """Arrays take at most so many times the bytes of the file, or 64 MiB."""
 _FORMAT: Any = np.lib.format
-_SMALL = 64 * 2**20
 _TODO = "Give arrays qid (rows,), X or x (rows, features) and, if there are any, grades or y."
 
 
@@ -79,7 +77,7 @@ def _array(path: Path, archive: zipfile.ZipFile, size: int, *names: str) -> Any:
     if name is None:
         return None
     declared = archive.getinfo(name).file_size
-    if declared > min(MAX_BYTES, max(_SMALL, MAX_UNPACKED * size)):
+    if declared > min(MAX_BYTES, max(SMALL, MAX_UNPACKED * size)):
         raise UserError(
             f"{path}: {name} would take {declared / 2**30:.1f} GiB, of {size / 2**20:.1f} MiB of "
             "file. Is it made to do harm? Split it if not."

@@ -40,18 +40,15 @@ import numpy as np
 from baselines.data import Ints
 from baselines.letor import cache as entries
 from baselines.letor.cache import Table
-from baselines.letor.documents import Documents
+from baselines.letor.documents import MAX_BYTES, SMALL, Documents
 from baselines.letor.npz import read_npz
 from lrmovienet.errors import UserError, shorten
 from lrmovienet.progress import progress
 
-MAX_BYTES = 64 * 2**30
-"""Of all features as float32."""
 MAX_GROWTH = 100
 """Features as float32 take at most so many times the bytes of the text, or 64 MiB."""
 MAX_UNPACKED = 200
 """A file in gzip grows to at most so many times its size, or 64 MiB."""
-_SMALL = 64 * 2**20
 _MAX_LINE = 16 * 2**20
 _CHUNK = 2 * 2**20
 _BLOCK = 2**20
@@ -165,7 +162,7 @@ def _parsed(path: Path, lengths: Path | None, table: Table, chunk: int) -> Docum
     offsets = np.array([*rows.starts, table.rows], dtype=np.int64)
     if lengths is not None:
         with opened(lengths) as file:
-            text = file.read(32 * table.rows + _SMALL)
+            text = file.read(32 * table.rows + SMALL)
         source.hash.update(text)
         given = _lengths(lengths, text, table.rows)
         if rows.with_query and not np.array_equal(given, np.diff(offsets)):
@@ -209,7 +206,7 @@ def _unpacked(path: Path, source: _Source, size: int, chunk: int) -> Iterator[by
         while data := source.read(chunk):
             yield data
         return
-    left = MAX_UNPACKED * size + _SMALL
+    left = MAX_UNPACKED * size + SMALL
     packed = gzip.GzipFile(fileobj=source)  # type: ignore[call-overload]
     while data := packed.read(chunk):
         left -= len(data)
@@ -336,7 +333,7 @@ class _Rows:
 
     def _check_size(self, line: int, rows: int) -> None:
         size = 4 * (self.table.rows + rows) * self.width
-        if size > min(MAX_BYTES, max(_SMALL, MAX_GROWTH * self.bytes)):
+        if size > min(MAX_BYTES, max(SMALL, MAX_GROWTH * self.bytes)):
             raise UserError(
                 f"{self.path}, line {line}: {self.table.rows + rows} rows of {self.width} features "
                 f"would take {size / 2**30:.1f} GiB, of {self.bytes / 2**20:.1f} MiB of text. "

@@ -54,9 +54,7 @@ class Seen(NamedTuple):
     data: TrainingData
     """For all regimes; see `in_regime`."""
     test: tuple[Record, ...]
-    """What is scored."""
-    graded: Documents
-    """The same with grades, as they are scored."""
+    """What is scored; `tested` has its grades."""
 
 
 def in_regime(data: TrainingData, regime: Regime) -> TrainingData:
@@ -88,20 +86,15 @@ def _fold_seen(setting: Setting, number: int, trees: bool) -> Seen:
         data = TrainingData(
             graded_of(own(fold.train), "source"), graded_of(own(fold.vali), "target")
         )
-        return Seen(data, records_of(own(fold.test), "target"), fold.test)
+        return Seen(data, records_of(own(fold.test), "target"))
     source = Folds(setting.source, setting.cache).whole(number)
-    hashes = {word for part in (fold.train, fold.vali, fold.test) for word in part.sha256.split()}
-    if hashes & {*source.sha256.split()}:
-        raise UserError(
-            f"{source.name}: a file of the source is one of the target too, so the target's grades "
-            "would be learned. Give another --source, or none: then its training parts are learned."
-        )
+    require_apart(source, fold)
     if setting.protocol == "released":
         return _released(source, fold)
     space = setting.space or usual_space(source, fold.train)
     ways = meet(source, fold.train, space, setting.scaling, trees)
-    return Seen(_data(source, fold, ways, setting.percent),
-                records_of(ways.target(fold.test), "target"), fold.test)  # fmt: skip
+    data = _data(source, fold, ways, setting.percent)
+    return Seen(data, records_of(ways.target(fold.test), "target"))
 
 
 def _data(source: Documents, fold: Fold, ways: Meeting, percent: int) -> TrainingData:
@@ -122,7 +115,17 @@ def _released(source: Documents, fold: Fold) -> Seen:
         graded_of(mapper.source(source), "source"), graded_of(test_mapped, "target"),
         pairs_of_all(train, "target"), records_of(train, "target"),
     )  # fmt: skip
-    return Seen(data, records_of(test_mapped, "target"), test)
+    return Seen(data, records_of(test_mapped, "target"))
+
+
+def require_apart(source: Documents, fold: Fold) -> None:
+    """Refuse a source of which a file is one of the target's, with a UserError."""
+    hashes = {word for part in (fold.train, fold.vali, fold.test) for word in part.sha256.split()}
+    if hashes & {*source.sha256.split()}:
+        raise UserError(
+            f"{source.name}: a file of the source is one of the target too, so the target's grades "
+            "would be learned. Give another --source, or none: then its training parts are learned."
+        )
 
 
 def tested(fold: Fold, protocol: Protocol) -> Documents:

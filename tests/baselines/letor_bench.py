@@ -51,6 +51,27 @@ def pair(root: Path, *words: str, out: str = "out") -> list[str]:
     return bench(root, *words, "--source", str(root / "source.txt"), out=out)
 
 
+def official(folder: Path, *words: str) -> list[str]:
+    """A benchmark of two sets of official folds."""
+    sides = ["--target", str(folder / "target"), "--source", str(folder / "source")]
+    return ["letor", "bench", *words, "--regimes", "R0", "--seeds", "1", "--out",
+            str(folder / "out"), *sides]  # fmt: skip
+
+
+MORE = "0 qid:9999 1:1 2:2 3:3 4:4 5:5\n"
+
+
+def grow(path: Path) -> None:
+    path.write_text(path.read_text() + MORE)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Other facts of a result's training."""
+    content = json.loads(path.read_bytes())
+    content["runs"][0]["training"] |= changes
+    path.write_text(json.dumps(content))
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """All that a benchmark made, but for logs."""
     return {
@@ -81,6 +102,23 @@ def kept(words: list[str], capsys) -> str:
     assert main(words) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "were done before" in line]
     return said[0].removesuffix(" trainings were done before") if said else "0"
+
+
+def said(words: list[str], capsys) -> str:
+    """What a benchmark prints."""
+    capsys.readouterr()
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def same(root: Path, trained: Path, but: tuple[str, ...] = ()) -> bool:
+    """Whether all that was made in `trained` is in a copy of it, byte for byte."""
+    there = contents(root / "out")
+    return all(
+        there.get(name) == content
+        for name, content in contents(trained / "out").items()
+        if not name.startswith(but)
+    )
 
 
 def made(words: list[str], capsys) -> set[str]:

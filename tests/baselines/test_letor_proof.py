@@ -35,7 +35,8 @@ def reached(method: str, number: int, tmp_path: Path) -> np.ndarray:
         ranker.config = replace(ranker.config, epochs=4)  # enough to be far above chance
     ranker.fit(seen.data, tmp_path / f"{method}{number}")
     scores = np.concatenate([ranker.score(record) for record in seen.test])
-    return ndcg(scores, seen.graded.grades, seen.graded.offsets, (10,))[:, 0]
+    test = SETTING.folds[number].test
+    return ndcg(scores, test.grades, test.offsets, (10,))[:, 0]
 
 
 def started(method, number, tmp_path):

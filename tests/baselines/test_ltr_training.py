@@ -108,7 +108,7 @@ def test_every_epoch_takes_every_list_once_and_weights_each_loss_rightly(tmp_pat
     pairs = [(scores[i, a], scores[i, b]) for i, of in enumerate(PAIRS) for a, b in of]
     better, worse = (torch.stack(side) for side in zip(*pairs, strict=True))
     assert len(pairs) == 7
-    loss = float(pairwise_logistic(better, worse))
+    loss = pairwise_logistic(better, worse).item()
     right = float((better > worse).float().mean())
     assert [entry["loss"] for entry in metrics] == pytest.approx([own + loss] * 2, rel=1e-5)
     assert [entry["train_accuracy"] for entry in metrics] == pytest.approx([right] * 2)
