@@ -28,7 +28,7 @@ from baselines.ltr.rankers import (
 )
 from baselines.pl_rank import PLRankConfig, PLRankRanker
 from baselines.preference import RECOMMENDED as PREFERENCES
-from baselines.preference import PreferenceRanker
+from baselines.preference import Loss, PreferenceRanker
 from baselines.tree_options import TreeOptions
 
 Started = Mapping[str, Any]
@@ -38,6 +38,10 @@ Make = Callable[[Machine, int, Started], Any]
 BASE, REWARD = "lr2ppo-base", "lr2ppo-reward"
 EPOCHS = 12
 """Of the networks over lists: they are at their best on vali after five to ten."""
+
+ORDER = 500
+"""Pairs of a source list for PL-DPO, which takes all of a clip's: a list of a thousand has half a
+million."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,10 @@ def _trees(machine: Machine, levels: int, started: Started) -> LambdaMARTRanker:
     return LambdaMARTRanker(TreeOptions(threads=machine.threads, seed=machine.seed))
 
 
-def _base(machine: Machine, levels: int, started: Started) -> BaseRanker:
-    return BaseRanker(replace(RECOMMENDED.base, network=ONE_TOKEN, machine=machine))
+def _base(
+    loss: Literal["regression", "classification"], machine: Machine, levels: int, started: Started
+) -> BaseRanker:
+    return BaseRanker(replace(RECOMMENDED.base, network=ONE_TOKEN, machine=machine, loss=loss))
 
 
 def _reward(machine: Machine, levels: int, started: Started) -> RewardRanker:
@@ -86,10 +92,11 @@ def _ppo(machine: Machine, levels: int, started: Started) -> PPORanker:
     return PPORanker(config, _actor(started), _rewards(started))
 
 
-def _preference(
-    loss: Literal["ranknet", "dpo"], machine: Machine, levels: int, started: Started
-) -> PreferenceRanker:
-    return PreferenceRanker(replace(PREFERENCES[loss], machine=machine), _actor(started))
+def _preference(loss: Loss, machine: Machine, levels: int, started: Started) -> PreferenceRanker:
+    config = replace(PREFERENCES[loss], machine=machine)
+    if loss == "pl-dpo":
+        config = replace(config, source_pairs=ORDER)
+    return PreferenceRanker(config, _actor(started))
 
 
 def _distillation(machine: Machine, levels: int, started: Started) -> DistillationRanker:
@@ -119,11 +126,15 @@ GROUPS = {"group": 2, "width": 64}
 METHODS: dict[str, Method] = {
     "best-feature": Method(lambda *_: BestFeatureRanker(), ("R0",), seeded=False, trees=True),
     "lambdamart": Method(_trees, BOTH, trees=True, seeded=False),
-    BASE: Method(_base, ("R0",)),
+    BASE: Method(partial(_base, "regression"), ("R0",)),
+    "lr2ppo-base-cls": Method(partial(_base, "classification"), ("R0",)),
     REWARD: Method(_reward, ("R1",), (BASE,)),
     "lr2ppo": Method(_ppo, ("R2",), (BASE, REWARD), published="table 2: LR2PPO"),
     "preference": Method(partial(_preference, "ranknet"), ("R1",), (BASE,)),
     "preference-dpo": Method(partial(_preference, "dpo"), ("R1",), (BASE,)),
+    "preference-ipo": Method(partial(_preference, "ipo"), ("R1",), (BASE,)),
+    "preference-hinge": Method(partial(_preference, "hinge"), ("R1",), (BASE,)),
+    "preference-pl-dpo": Method(partial(_preference, "pl-dpo"), ("R1",), (BASE,)),
     "distillation": Method(_distillation, ("R2",), (BASE, REWARD)),
     "pl-rank": Method(_pl_rank, BOTH, (BASE,)),
     "grpo": Method(_grpo, BOTH, (BASE,)),
@@ -133,6 +144,7 @@ METHODS: dict[str, Method] = {
     "gsf-1": Method(_list(GSFRanker, {"group": 1}), BOTH),
     "gsf": Method(_list(GSFRanker, GROUPS), BOTH, published="table 2: GSF"),
     "setrank": Method(_list(SetRankRanker, {}), BOTH, published="table 2: SetRank"),
+    "setrank-imsab": Method(_list(SetRankRanker, {"inducing": 20}), BOTH),
     "rankformer": Method(_list(RankFormerRanker, {}), BOTH, published="table 2: RankFormer"),
     "context": Method(_list(ContextRanker, {}), BOTH),
     "dasalc": Method(_list(DASALCRanker, {}), BOTH),

@@ -1,6 +1,7 @@
 """The methods of the documents' benchmark: each can be made, and says truly where it belongs."""
 
 from dataclasses import replace
+from itertools import combinations
 from typing import get_args
 
 import pytest
@@ -82,10 +83,23 @@ def test_options_are_in_the_key_and_the_seed_is_not(name):
 
 
 def test_methods_of_other_options_have_other_keys():
-    pairs = [("gsf", "gsf-1"), ("listnet", "gsf-1"), ("preference", "preference-dpo"),
-             ("prm", "setrank")]  # fmt: skip
-    for a, b in pairs:
-        assert options_of_method(a, "cpu") != options_of_method(b, "cpu"), (a, b)
+    networks = [name for name in NAMES if name != "best-feature"]
+    for a, b in combinations(networks, 2):
+        if type(made(a)) is type(made(b)) or {a, b} == {"listnet", "gsf-1"}:
+            assert options_of_method(a, "cpu") != options_of_method(b, "cpu"), (a, b)
+
+
+def test_a_variant_is_what_its_name_says():
+    losses = {"": "ranknet", "-dpo": "dpo", "-ipo": "ipo", "-hinge": "hinge", "-pl-dpo": "pl-dpo"}
+    for suffix, loss in losses.items():
+        config = made(f"preference{suffix}").config
+        assert config.loss == loss
+        assert config.source_pairs == (500 if loss == "pl-dpo" else 20)
+    assert made("preference-ipo").config.beta == 0.5
+    assert made(BASE).config.loss == "regression"
+    assert made("lr2ppo-base-cls").config.loss == "classification"
+    assert made("setrank").network_config.inducing == 0
+    assert made("setrank-imsab").network_config.inducing == 20
 
 
 def test_grades_reach_the_network_whose_loss_needs_their_number():
