@@ -192,6 +192,7 @@ def _dev_score(root: Path, ranker: str) -> float:
     return max(json.loads(line).get("dev_ndcg@20", 0.0) for line in lines)
 
 
+@pytest.mark.slow
 def test_tuning_sees_nothing_of_the_test(done, root, capsys):
     """Where target_test has no grades, trials come to the same, and only then the runs fail."""
     workspace = Workspace(root)

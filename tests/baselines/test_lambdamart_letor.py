@@ -46,6 +46,7 @@ def test_it_gives_what_lightgbm_gives_by_itself(sample):
     assert random == pytest.approx([0.354, 0.417, 0.473, 0.583, 0.701], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_it_ranks_well(sample):
     """The options are those with the best NDCG@10 in five folds of the training queries.
 

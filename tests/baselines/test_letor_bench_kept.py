@@ -34,6 +34,7 @@ from baselines.letor.work import Job
 from eval.result import read
 from lrmovienet.cli import main
 
+pytestmark = pytest.mark.slow  # half a minute of trainings
 LISTS = {"listnet", "dlcm", "prm", "gsf-1", "gsf", "setrank", "setrank-imsab", "rankformer",
          "context", "dasalc"}  # fmt: skip
 
@@ -268,7 +269,6 @@ def test_a_result_of_other_options_is_made_again_where_it_is_asked_for(root, tra
     assert contents(root / "out") == contents(trained / "out")
 
 
-@pytest.mark.slow
 def test_a_result_that_is_made_again_is_removed_before(root, trained, monkeypatch, capsys):
     """Trainings fail here; what is of other options is gone all the same, and nothing else.
 
@@ -290,7 +290,6 @@ def test_a_result_that_is_made_again_is_removed_before(root, trained, monkeypatc
     }  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "again"),
     [("listnet", {"listnet R0", "listnet R1"}),

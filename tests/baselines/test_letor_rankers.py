@@ -207,6 +207,7 @@ def test_the_data_is_what_it_should_be():
     assert 0.58 < np.mean(chance) < 0.62 and np.max(chance) < 0.73
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANKERS)
 def test_it_learns_and_is_kept(name, stages, tmp_path):
     ranker, items = RANKERS[name](*stages), held_out(name)

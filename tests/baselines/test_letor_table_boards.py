@@ -214,6 +214,7 @@ def test_options_in_results_are_never_markup(tmp_path):
     assert ". Networks read a&#124;b " in under(text)
 
 
+@pytest.mark.slow
 def test_benchmarks_of_the_same_sets_with_another_space_are_told_apart(tmp_path, capsys):
     """From the command line to the table: the text under equal headings says what is other."""
     root = letor_bench.fill(tmp_path / "files")

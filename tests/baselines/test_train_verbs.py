@@ -100,6 +100,7 @@ def rows_of(workspace: Workspace, split: str) -> list[dict]:
     return [row for row in workspace.read("records").to_pylist() if row["split"] == split]
 
 
+@pytest.mark.slow
 def test_what_is_unusual_is_in_the_name_and_the_rest_is_shared(train):
     train("lr2ppo")
     few = train("lr2ppo --percent 5")
@@ -152,6 +153,7 @@ def test_stages_that_are_named_are_taken_as_they_are(workspace, train, refused):
     assert "names one twice" in refused("lr2ppo --base x --reward z z")
 
 
+@pytest.mark.slow
 def test_the_order_of_reward_models_counts(workspace, train):
     """A critic begins as the first of them."""
     train("lr2ppo-reward --name y")
@@ -185,6 +187,7 @@ def test_how_features_are_read_makes_no_other_ranker(train):
     assert up_to_date(train("lr2ppo-base --threads 2")) == []
 
 
+@pytest.mark.slow
 def test_what_follows_changed_tables_is_made_again(workspace, train):
     train("lr2ppo")
     rows = workspace.read("pairs").to_pylist()

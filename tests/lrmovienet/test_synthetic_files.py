@@ -174,6 +174,7 @@ def test_the_result_does_not_depend_on_processes_shards_or_time(tiny: Path, tmp_
     assert tree_hashes(tmp_path) == tree_hashes(tiny)
 
 
+@pytest.mark.slow
 def test_equal_options_give_equal_parts(tiny: Path, tmp_path: Path) -> None:
     scenes.cache_clear()
     run(SynthConfig(workspace=tmp_path, size="tiny", seed=0, processes=2, frames=False))
@@ -228,6 +229,7 @@ def test_an_index_cannot_have_other_files_deleted(tmp_path: Path) -> None:
     assert precious.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_films_of_an_earlier_size_go(tiny: Path, tmp_path: Path) -> None:
     run(SynthConfig(workspace=tmp_path, size="small", seed=0, frames=False))
     run(SynthConfig(workspace=tmp_path, size="tiny", seed=0))

@@ -64,6 +64,7 @@ def test_memory_for_texts_that_begin_alike_grows_with_their_number(monkeypatch):
     assert large < 3 * small  # twice as many; with the square it would be four times
 
 
+@pytest.mark.slow
 def test_memory_for_many_different_frames_grows_with_their_number(monkeypatch):
     monkeypatch.setattr(module, "_AT_ONCE", 64)
     rng = random.Random(0)

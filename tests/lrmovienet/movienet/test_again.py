@@ -150,6 +150,7 @@ def test_two_processes_give_the_same_bytes(tmp_path):
         assert bytes_of(tmp_path / "one" / table) == bytes_of(tmp_path / "two" / table)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_in_the_bytes_of_an_unbroken_one(tmp_path, capsys):
     count = 60
     root = put(tmp_path / "m", as_tars(many_films(count, 20)))
