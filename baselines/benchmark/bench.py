@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from baselines.benchmark.drive import drive, refuse_failures
+from baselines.benchmark.drive import Ledger, drive
 from baselines.benchmark.given import given, in_regime
 from baselines.benchmark.inputs import of_method, of_workspace
 from baselines.benchmark.jobs import Job, chosen, draws, jobs, starting_point, waits_for
@@ -77,13 +77,7 @@ class Bench:
                 own = of_method(self.workspace, verb, config_of(verb, tuple(self.words(job, {}))))
                 self.own_inputs[job.method] = own
         self.inputs = of_workspace(self.workspace, config.features)
-        self.keys: dict[Job, str] = {}
-        """Of the jobs that are done."""
-        self.failed: dict[Job, str] = {}
-        self.lost: set[Job] = set()
-        """Jobs that were not tried, as what they wait for failed."""
-        self.kept = 0
-        """Jobs that were done before."""
+        self.ledger = Ledger[Job]()
         self.trials: dict[Job, dict[str, Any]] = {}
         """What came of those that are done."""
 
@@ -108,14 +102,12 @@ class Bench:
             progress("bench", len(jobs), "trainings") as advance,
             Pool(min(config.processes, len(jobs)), config.gpus * (config.device == "cuda")) as pool,
         ):
-            drive(
-                pool, jobs, self.waits.__getitem__, self._settled, self._begin, self._end, advance
-            )
-        if self.kept:
-            say(f"{self.kept} of {len(jobs)} trainings were done before")
-        failed = {job.said: (why, self.log(job)) for job, why in self.failed.items()}
-        refuse_failures(failed, len(self.lost), len(self.keys), jobs)
-        runs = [job for job in self.keys if job.trial is None]
+            waits = self.waits.__getitem__
+            drive(pool, jobs, waits, self.ledger, self._begin, self._end, advance)
+        if self.ledger.kept:
+            say(f"{self.ledger.kept} of {len(jobs)} trainings were done before")
+        self.ledger.refuse_failures(jobs, self.log)
+        runs = [job for job in self.ledger.keys if job.trial is None]
         say(f"{len(runs)} results in {self.out}; as tables: lrmovienet leaderboard {self.out}")
 
     @contextlib.contextmanager
@@ -130,14 +122,8 @@ class Bench:
         ):
             yield
 
-    def _settled(self) -> set[Job]:
-        return {*self.keys, *self.failed, *self.lost}
-
     def _begin(self, job: Job) -> Task | None:
         """The task of a job, or None where it is done, or has come to nothing."""
-        if any(of in self.failed or of in self.lost for of in self.waits[job]):
-            self.lost.add(job)
-            return None
         try:
             drawn = self._drawn(job)
         except UserError as error:
@@ -147,17 +133,17 @@ class Bench:
         words = self.words(job, drawn)
         config = config_of(method.verb, tuple(words))
         tried = [] if job.trial is not None else self._trials_of(job)
+        starts = sorted(self._starts(job), key=lambda of: of.name)
         key = sha256_of({
             "ranker_version": RANKER_VERSION, "verb": method.verb, "options": plain_options(config),
             "inputs": {**self.inputs, **self.own_inputs[job.method]}, "trials": len(tried),
             "about": self._about(job),
-            "after": [self.keys[of] for of in sorted(self._starts(job), key=lambda of: of.name)],
+            "after": [self.ledger.keys[of] for of in starts],
         })  # fmt: skip
         if self._is_done(job, key, drawn):
-            self.keys[job] = key
-            self.kept += 1
+            self.ledger.keep(job, key)
             return None
-        self.keys.pop(job, None)
+        self.ledger.keys.pop(job, None)
         facts: dict[str, Any] = {"method": job.method, "key": key}
         # A path is of one machine; its last part says which checkpoint it was.
         told = {
@@ -190,14 +176,14 @@ class Bench:
         elif done.failure:
             self._fail(job, done.failure)
             return
-        self.keys[job] = task.facts["key"]
+        self.ledger.keys[job] = task.facts["key"]
         split = "target_test" if job.trial is None else "target_dev"
         came = done.failure if done.score is None else f"NDCG@20 on {split} {done.score:.4f}"
         time = "" if done.seconds is None else f", trained in {done.seconds:.1f} s"
         say(f"{job.said}: {came}{time}")
 
     def _fail(self, job: Job, why: str) -> None:
-        self.failed[job] = why
+        self.ledger.failed[job] = why
         say(f"{job.said}: failed: {why}")
 
     def _is_done(self, job: Job, key: str, drawn: Options) -> bool:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baselines.benchmark.bench import locked, say
-from baselines.benchmark.drive import drive, refuse_failures
+from baselines.benchmark.drive import Ledger, drive
 from baselines.benchmark.pool import Pool
 from baselines.benchmark.work import Done
 from baselines.data import Regime
@@ -37,6 +37,7 @@ from baselines.letor.verb import LetorBenchConfig
 from baselines.letor.work import (
     Job,
     Task,
+    log_of,
     options_of_method,
     ranker_digest,
     read_scores,
@@ -85,13 +86,7 @@ class Bench:
         ]
         wanted = [replace(run, fold=fold) for fold in self.folds for run in self.runs]
         self.jobs = list(dict.fromkeys(each for job in wanted for each in (*before(job), job)))
-        self.keys: dict[Job, str] = {}
-        """Of the jobs that are done."""
-        self.failed: dict[Job, str] = {}
-        self.lost: set[Job] = set()
-        """Jobs that were not tried, as what they start from failed."""
-        self.kept = 0
-        """Jobs that were done before."""
+        self.ledger = Ledger[Job]()
 
     def run(self) -> None:
         """Do all jobs that are not done, and write results of all runs that are whole.
@@ -113,13 +108,9 @@ class Bench:
             self._train()
             for run in self.runs:
                 jobs = [replace(run, fold=fold) for fold in self.folds]
-                if all(job in self.keys for job in jobs):
+                if all(job in self.ledger.keys for job in jobs):
                     self._write_result(run, jobs)
-            failed = {
-                job.said: (why, self.out / "logs" / f"{job.name}.log")
-                for job, why in self.failed.items()
-            }
-            refuse_failures(failed, len(self.lost), len(self.keys), self.jobs)
+            self.ledger.refuse_failures(self.jobs, lambda job: log_of(self.out, job))
             shutil.rmtree(self.out / ".working", ignore_errors=True)
             say(f"{len(self.runs)} results in {self.out}; lrmovienet letor table {self.out}")
 
@@ -211,22 +202,15 @@ class Bench:
             progress("letor bench", len(jobs), "trainings") as advance,
             Pool(workers, gpus) as pool,
         ):
-            drive(pool, jobs, waits, self._settled, self._begin, self._end, advance)
-        if self.kept:
-            say(f"{self.kept} of {len(jobs)} trainings were done before")
-
-    def _settled(self) -> set[Job]:
-        return {*self.keys, *self.failed, *self.lost}
+            drive(pool, jobs, waits, self.ledger, self._begin, self._end, advance)
+        if self.ledger.kept:
+            say(f"{self.ledger.kept} of {len(jobs)} trainings were done before")
 
     def _begin(self, job: Job) -> Task | None:
-        """The task of a job, or None where it is done, or cannot be."""
-        if waits(job) - self.keys.keys():
-            self.lost.add(job)
-            return None
+        """The task of a job, or None where it is done."""
         key = self.key(job, self.config.device)
         if self._read(job, key) is not None:
-            self.keys[job] = key
-            self.kept += 1
+            self.ledger.keep(job, key)
             return None
         return Task(job, self.setting, self.out, key, self.config.device)
 
@@ -242,10 +226,10 @@ class Bench:
 
     def _end(self, job: Job, task: Task, done: Done) -> None:
         if done.failure:
-            self.failed[job] = done.failure
+            self.ledger.failed[job] = done.failure
             say(f"{job.said}: failed: {done.failure}")
             return
-        self.keys[job] = task.key
+        self.ledger.keys[job] = task.key
         by = "vali" if self.config.protocol == "honest" else "the test part, which chooses"
         reached = "" if done.score is None else f"NDCG@20 on {by} {done.score:.4f}, "
         say(f"{job.said}: {reached}trained in {done.seconds:.1f} s")
@@ -293,7 +277,7 @@ class Bench:
             )  # fmt: skip
             training = Training(
                 run.method, run.seed if METHODS[run.method].seeded else None,
-                sha256_of([self.keys[job] for job in jobs]),
+                sha256_of([self.ledger.keys[job] for job in jobs]),
                 sha256_of([ranker_digest(self.out, job) for job in jobs]),
                 self._told(run.regime), 0, max(parameters, default=None),
                 float(np.mean([fact["seconds"] for fact in facts])), self._before(jobs),
@@ -307,7 +291,7 @@ class Bench:
             raise UserError(str(error)) from None
 
     def _found(self, jobs: Sequence[Job]) -> list[tuple[Scores, dict[str, Any]]]:
-        kept = [self._read(job, self.keys[job]) for job in jobs]
+        kept = [self._read(job, self.ledger.keys[job]) for job in jobs]
         return [each for each in kept if each is not None]
 
     def _before(self, jobs: Sequence[Job]) -> float:

@@ -69,7 +69,7 @@ class Task:
     @property
     def log(self) -> Path:
         """Where all that is printed goes."""
-        return self.out / "logs" / f"{self.job.name}.log"
+        return log_of(self.out, self.job)
 
     @property
     def said(self) -> str:
@@ -112,6 +112,11 @@ class Task:
         ranker = kind.load(ranker_folder(self.out, job))
         placed(ranker, self.device)
         return ranker
+
+
+def log_of(out: Path, job: Job) -> Path:
+    """Where all that a job prints goes."""
+    return out / "logs" / f"{job.name}.log"
 
 
 def ranker_folder(out: Path, job: Job) -> Path:

@@ -80,7 +80,7 @@ def test_a_given_share_wins_where_there_are_pairs(root, name):
     assert config(bench, "R0") == config(usual, "R0")
     needed = {"lr2ppo-base"} & set(bench.methods)
     for of in (bench, usual):
-        of.keys |= {Job(method, "R0", 0): "k" for method in needed}
+        of.ledger.keys |= {Job(method, "R0", 0): "k" for method in needed}
     told = {regime: bench._begin(Job(name, regime, 0)).facts for regime in ("R0", "R1")}
     assert (told["R0"]["options"], told["R1"]["options"]) == ({}, {"percent": "40"})
     key = {regime: usual._begin(Job(name, regime, 0)).facts["key"] for regime in ("R0", "R1")}
