@@ -143,7 +143,6 @@ class Bench:
         if self._is_done(job, key, drawn):
             self.ledger.keep(job, key)
             return None
-        self.ledger.keys.pop(job, None)
         facts: dict[str, Any] = {"method": job.method, "key": key}
         # A path is of one machine; its last part says which checkpoint it was.
         told = {

@@ -85,11 +85,11 @@ def drive(
         job = next((job for job in todo if waits(job) <= known), None) if pool.free else None
         if job is not None:
             todo.remove(job)
-            if waits(job) - ledger.keys.keys():
-                ledger.lost.add(job)
-                task = None
-            else:
+            task = None
+            if waits(job) <= ledger.keys.keys():
                 task = begin(job)
+            else:
+                ledger.lost.add(job)
             if task is None:
                 advance(1)
             else:

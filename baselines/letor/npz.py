@@ -17,7 +17,7 @@ from lrmovienet.errors import UserError
 MAX_UNPACKED = 1000
 """Arrays take at most so many times the bytes of the file, or 64 MiB."""
 _FORMAT: Any = np.lib.format
-_TODO = "Give arrays qid (rows,), X or x (rows, features) and, if there are any, grades or y."
+_WANTED = "Give arrays qid (rows,), X or x (rows, features) and, if there are any, grades or y."
 
 
 def read_npz(path: Path, file: BufferedReader) -> Documents:
@@ -44,12 +44,12 @@ def read_npz(path: Path, file: BufferedReader) -> Documents:
         OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, SyntaxError,
         RuntimeError, TypeError, MemoryError, OverflowError, NotImplementedError,
     ) as error:  # fmt: skip
-        raise UserError(f"{path}: no npz file, or a damaged one ({error}). {_TODO}") from None
+        raise UserError(f"{path}: no npz file, or a damaged one ({error}). {_WANTED}") from None
     if queries is None or features is None:
         missing = "qid" if queries is None else "X"
-        raise UserError(f"{path}: has no array {missing}. {_TODO}")
+        raise UserError(f"{path}: has no array {missing}. {_WANTED}")
     if features.ndim != 2 or not features.size or features.dtype.kind not in "fiu":
-        raise UserError(f"{path}: X is {_said(features)}. {_TODO}")
+        raise UserError(f"{path}: X is {_said(features)}. {_WANTED}")
     ids = _whole(path, "qid", queries, len(features), 10**18 - 1)
     starts = np.flatnonzero(np.diff(ids, prepend=-1))
     if len(np.unique(ids)) != len(starts):
@@ -97,7 +97,7 @@ def _array(path: Path, archive: zipfile.ZipFile, size: int, *names: str) -> Any:
 
 def _whole(path: Path, name: str, array: Any, rows: int, largest: int) -> Ints:
     if array.shape != (rows,) or array.dtype.kind not in "iuf":
-        raise UserError(f"{path}: {name} is {_said(array)}, X has {rows} rows. {_TODO}")
+        raise UserError(f"{path}: {name} is {_said(array)}, X has {rows} rows. {_WANTED}")
     good = (array >= 0) & (array <= largest)
     with np.errstate(invalid="ignore"):
         good &= array == np.floor(array)

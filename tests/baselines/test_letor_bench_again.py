@@ -379,7 +379,8 @@ def test_what_is_shared_is_counted_over_folds():
         learned = copied(source, fold.test, rows)
         ids = (*fold.test.documents[:rows], *learned.documents[rows:29], "same")
         vali = replace(fold.vali, documents=(*fold.vali.documents[:19], "same"))
-        learned = replace(learned, queries=(*learned.queries[:5], "301"), documents=ids)
+        queries, of = (*learned.queries[:5], "301"), f"source {number}"
+        learned = replace(learned, queries=queries, documents=ids, sha256=of)
         vali = replace(vali, queries=("301", *vali.queries[1:]))
         overlap.add(learned, fold._replace(vali=vali))
     assert (overlap.rows, overlap.queries, len(overlap.documents)) == (3, {"301"}, 4)

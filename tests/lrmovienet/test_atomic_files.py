@@ -133,6 +133,40 @@ def test_a_file_taken_for_abandoned_before_it_was_locked_is_made_again(tmp_path,
     assert names(tmp_path) == ["x"]
 
 
+def test_nor_does_a_writer_keep_a_file_that_is_being_removed(tmp_path, monkeypatch):
+    """Another process holds it, to remove it as abandoned, when its maker would lock it."""
+    left, lock, held = tmp_path / ".x.tmp", fcntl.flock, []
+
+    def late(file, how):
+        if not held:
+            held.append(left.open("r+b"))
+            lock(held[0], how)
+            left.unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_bytes(tmp_path / "x", b"new")
+    held[0].close()
+    assert (tmp_path / "x").read_bytes() == b"new"
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_newer_file_of_the_name_is_not_taken_for_the_abandoned_one(tmp_path, monkeypatch):
+    """Between a look at the file and its lock its writer has finished, and another has begun."""
+    left, lock = tmp_path / ".x.tmp", fcntl.flock
+    left.write_bytes(b"first")
+
+    def late(file, how):
+        left.replace(tmp_path / "x")
+        left.write_bytes(b"second")
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    _remove_abandoned(left)
+    assert left.read_bytes() == b"second"
+    assert (tmp_path / "x").read_bytes() == b"first"
+
+
 def test_many_writers_at_once_leave_one_of_their_files_whole(tmp_path):
     path, wrong = tmp_path / "x", []
 
